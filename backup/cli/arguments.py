@@ -1,4 +1,4 @@
-"""Kinds of arguments that several verbs take."""
+"""Argument types and options shared by several verbs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ AGE: Final = AgeType()
 
 
 class SinceType(click.ParamType[float]):
-    """A moment: so long ago (90m, 24h, 7d), or a time of this machine's clock (2026-11-27, 2026-11-27T08:00)."""
+    """A point in time: an age (90m, 24h, 7d), or local time (2026-11-27, 2026-11-27T08:00)."""
 
     name = "time"
 
@@ -113,7 +113,7 @@ dry_run_option = click.option(
 
 
 def filter_options(function: F) -> F:
-    """What of the chosen folders goes up; the verb gets `include`, `exclude` and `one_file_system`."""
+    """Options that select files; the verb gets `include`, `exclude`, `exclude_files` and `one_file_system`."""
     for option in (
         click.option("--one-file-system", is_flag=True, help="Leave out folders where another file system is mounted."),
         click.option(
@@ -151,7 +151,7 @@ def read_patterns(files: Sequence[str]) -> tuple[str, ...]:
 
 
 def _without_blanks(line: str) -> str:
-    """None in front or behind, but one that a backslash makes part of the name."""
+    """The line without surrounding blanks; a trailing blank after a backslash is part of the name."""
     line = line.lstrip(" \t")
     bare = line.rstrip(" \t")
     backslashes = len(bare) - len(bare.rstrip("\\"))

@@ -1,4 +1,4 @@
-"""The only writer to stderr: notes, and errors as what / why / cure. Exit codes are told here and nowhere else."""
+"""The only writer to stderr: notes, and errors as what / why / fix. The only source of exit codes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _BY_KIND: Final[dict[str, ExitCode]] = {
 }
 
 _STORE_KINDS: Final = ("credential_store", "vault", "keyring", "passphrase")
-"""All that is wrong with a store has one exit code; `kind` tells which it is."""
+"""Errors of a store share one exit code; `kind` tells them apart."""
 
 _TITLES: Final[dict[ExitCode, str]] = {
     ExitCode.CONFIGURATION: "the configuration is wrong",
@@ -124,7 +124,7 @@ def epilog() -> str:
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Errors that pass are reported as 'cannot `what`'; the innermost wins."""
+    """Report errors raised inside as 'cannot `what`'; the innermost `what` wins."""
     try:
         yield
     except ProviderError as error:
@@ -134,18 +134,18 @@ def doing(what: str) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """One line for a person, escaped here; also where the output is JSON or piped."""
+    """Print one line, escaped; also if the output is JSON or piped."""
     _write(safe(text))
 
 
 def _write(text: str) -> None:
-    """As it is. Where it cannot be written nobody can be told."""
+    """Write `text` unescaped. A failure cannot be reported anywhere, so it is ignored."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def output_failed(error: OSError) -> ExitCode:
-    """Standard output takes no more: what was to be said is lost, and what was done stays done."""
+    """Report that standard output cannot be written. Its text is lost; what was done stays done."""
     reason = from_os_error(error, "standard output")
     code = exit_code(reason.kind)
     hint = "Queued transfers continue; see: transfers list. Write the output elsewhere, or free some space."
@@ -154,15 +154,14 @@ def output_failed(error: OSError) -> ExitCode:
 
 
 def address(url: str) -> None:
-    """An address on a line of its own: as a link where that is understood, as plain text anywhere else."""
+    """Print an address on its own line: a link on a terminal, plain text elsewhere."""
     plain = safe(url)
     linked = sys.stderr.isatty() and plain == url and url.startswith(("https://", "http://"))
     _write(f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if linked else plain)
 
 
 def qr_code(rows: Sequence[str]) -> None:
-    """A QR code of `backup.system.qr`, black on white whatever the colours are; nothing where it cannot be seen
-    whole."""
+    """Print a QR code of `backup.system.qr`, black on white in any colour scheme; nothing if it does not fit."""
     if not sys.stderr.isatty() or not rows:
         return
     columns = shutil.get_terminal_size().columns
@@ -178,8 +177,8 @@ def warn(text: str) -> None:
 
 
 def usage(error: click.ClickException) -> int:
-    """Click's own words, with what was typed escaped. Returns the exit code."""
-    if isinstance(error, click.MissingParameter):  # it says nothing that was typed, and has several lines
+    """Print Click's message with the typed text escaped. Returns the exit code."""
+    if isinstance(error, click.MissingParameter):  # repeats nothing typed, and has several lines
         error.show()
     elif isinstance(error, click.UsageError):
         click.UsageError(safe(error.format_message()), error.ctx).show()
@@ -199,9 +198,9 @@ def report(error: ProviderError) -> ExitCode:
 
 
 def explain(what: str, info: ErrorInfo) -> None:
-    """An error in three lines; what has nothing to say is left out."""
-    own = info.kind == "configuration" or info.kind.startswith(_STORE_KINDS)  # there the code is ours
-    service_code = f" [{info.code}]" if info.code and not own and info.code not in info.message else ""
+    """Print an error as three lines: what, why, fix. Without a fix, two lines."""
+    ours = info.kind == "configuration" or info.kind.startswith(_STORE_KINDS)  # its code is ours
+    service_code = f" [{info.code}]" if info.code and not ours and info.code not in info.message else ""
     note(f"error: {what}")
     note(f"  why: {info.message}{service_code}")
     if fix := advice(info):
@@ -209,7 +208,7 @@ def explain(what: str, info: ErrorInfo) -> None:
 
 
 def unexpected(error: BaseException, logs: str) -> ExitCode:
-    """A mistake in this program. The text of a foreign exception stays in the log, since it may hold anything."""
+    """Report a bug in this program. The text of the exception goes to the log only, because it may hold anything."""
     _LOG.error("unexpected %s", type(error).__name__, exc_info=error)
     explain(
         "something unexpected happened",

@@ -1,4 +1,4 @@
-"""Following a job until it is done: live on a terminal, a line now and then elsewhere, nothing with --json."""
+"""Progress of a job until it is done: live on a terminal, occasional lines elsewhere, nothing with --json."""
 
 from __future__ import annotations
 
@@ -40,17 +40,16 @@ _LINE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 2.0
 _STUCK_AFTER_S: Final = 5.0
 _HELD_AFTER_S: Final = 2.0
-"""Where credentials are wanted: whoever started the worker may just be handing them over."""
+"""Patience with a job held for credentials: the process that started the worker may be handing them over."""
 _RESTARTS: Final = 2
-"""A worker that leaves so often with the job unfinished finds nothing that it can do: somebody has to help."""
+"""After this many restarts with the job unfinished, the worker cannot continue without the user."""
 _ROWS: Final = 8
 _FAILURES_SHOWN: Final = 20
 _PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded", JobKind.DELETE: "deleted"}
 
 
 def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *, detach: bool) -> int:
-    """What a transferring verb does once its job is queued: follow it (or not), tell the outcome. Returns the exit
-    code."""
+    """Follow a queued job unless `detach`, and print the outcome. Returns the exit code."""
     silent = session.core.queue.trouble
     if detach:
         how = "is queued" if silent else "is running"
@@ -74,7 +73,7 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
 
 
 def warn_of_worker(silent: ErrorInfo | None) -> None:
-    """What was asked for is recorded, and nobody carries it out yet."""
+    """Warn that a request is recorded but the worker does not act on it yet."""
     if silent:
         diagnostics.warn(f"recorded, but not running yet: {silent.message}. {advice(silent)}")
 
@@ -86,7 +85,7 @@ def _not_followed(job: JobView, silent: ErrorInfo) -> ExitCode:
 
 
 def conclude_since(found: FailedSince) -> bool:
-    """Report what has failed, and where that is not known; whether something has."""
+    """Report failures, and the time for which they are unknown. Returns True if something failed."""
     if found.known_from is not None:
         more = f"; {count(found.forgotten, 'file')} of older jobs failed at an unknown time" if found.forgotten else ""
         diagnostics.warn(
@@ -102,8 +101,8 @@ def conclude_since(found: FailedSince) -> bool:
 
 
 def wait(session: Session, output: Output, job_ids: list[int], since: float | None = None) -> int:
-    """Follow unfinished jobs (all where none are named, those queued meanwhile too) until each is finished, or cannot
-    go on without somebody's help. Returns the exit code that they have in common, else 1."""
+    """Follow unfinished jobs until each is finished or cannot continue without the user: the named ones, else all,
+    including those queued meanwhile. Returns their common exit code, else 1."""
     seen: dict[int, tuple[JobView, list[ItemView]]] = {}
     codes: list[int] = []
     silent: ErrorInfo | None = None
@@ -137,7 +136,7 @@ def _next_job(session: Session, job_ids: list[int], seen: set[int]) -> JobView |
 
 @contextmanager
 def queueing(what: str) -> Iterator[None]:
-    """Errors are reported as 'cannot `what`'; an interrupt in here may come before or after the job was queued."""
+    """Report errors as 'cannot `what`'. An interrupt inside may come before or after the job was queued."""
     try:
         with diagnostics.doing(what):
             yield
@@ -166,10 +165,10 @@ class _Follower:
         self._worker_alive = True
         self._restarts = 0
         self.silent: ErrorInfo | None = None
-        """Why the worker does not carry it out."""
+        """The reason why the worker does not run the job."""
 
     def run(self) -> JobView:
-        """The job once it is finished, or cannot go on without somebody's help."""
+        """Returns the job once it is finished, or cannot continue without the user."""
         with _display(self._output) as display:
             self._queue.follow(
                 lambda snapshot: self._look(display, snapshot.totals.rate_bytes_per_s), stop=lambda: self._over(display)
@@ -188,7 +187,7 @@ class _Follower:
         )
 
     def _over(self, display: _Display) -> bool:
-        """Asked often. Now and then it looks by itself, so that a worker which died is replaced."""
+        """True when following ends. Called often; looks at the queue itself at intervals, to replace a dead worker."""
         if not self._job.finished and time.monotonic() - self._looked_at_s > _LOOK_EVERY_S:
             self._look(display)
             if not self._worker_alive and not self._job.finished:
@@ -223,8 +222,8 @@ class _Follower:
 
 
 def needs_help(job: JobView, items: list[ItemView]) -> bool:
-    """Whether what is left of a job is paused, or waits for something that only a person can give: what is queued
-    behind that waits too."""
+    """True if the rest of a job is paused or waits for something only the user can give. Items queued behind it wait
+    too."""
     if (job.held or job.paused) and not job.counts.get(ItemState.RUNNING):
         return True
     if job.scanning or job.counts.get(ItemState.RUNNING):
@@ -237,7 +236,7 @@ def needs_help(job: JobView, items: list[ItemView]) -> bool:
 
 
 def _without_success(session: Session, job: JobView) -> list[ItemView]:
-    """The items that ended badly or did not end, at most _FAILURES_SHOWN."""
+    """Failed, cancelled and unfinished items, at most _FAILURES_SHOWN."""
     bad = {ItemState.FAILED, ItemState.CANCELLED, ItemState.PAUSED, ItemState.WAITING}
     if not any(job.counts.get(state) for state in bad):
         return []
@@ -315,27 +314,27 @@ def _display(output: Output) -> Iterator[_Display]:
 
 class _Silent:
     def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None:
-        """The document at the end says it."""
+        """Nothing: the final JSON document has it."""
 
 
 class _Lines:
-    """At most a line every few seconds, and only when it says something new."""
+    """Prints at most one line per _LINE_EVERY_S, and only if it changed."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._said = ""
-        self._said_at_s = time.monotonic()
+        self._printed = ""
+        self._printed_at_s = time.monotonic()
 
     def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None:
         line = _totals(job, rate_bytes_per_s)
         now_s = time.monotonic()
-        if line != self._said and now_s - self._said_at_s >= _LINE_EVERY_S:
+        if line != self._printed and now_s - self._printed_at_s >= _LINE_EVERY_S:
             self._output.line(line)
-            self._said, self._said_at_s = line, now_s
+            self._printed, self._printed_at_s = line, now_s
 
 
 class _Live:
-    """The items that move, and the whole job below them."""
+    """Shows the active items, and the whole job below them."""
 
     def __init__(self, update: Callable[[Table], None]) -> None:
         self._update = update

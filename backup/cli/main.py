@@ -1,4 +1,4 @@
-"""The program: finds the verb, loads it alone, and turns what it raises into a message and an exit code."""
+"""The program: loads only the verb in use, and turns its errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backup import __version__
-from backup.cli.naming import ARGV, PROGRAM, in_its_words, program_name
+from backup.cli.naming import ARGV, PROGRAM, program_name, with_typed_name
 
 if TYPE_CHECKING:
     from backup.cli.session import Session
@@ -38,7 +38,7 @@ VERBS: Final[dict[str, str]] = {
     "doctor": "Check this machine, and look for double-encoded names.",
     "status": "Show where everything is kept, and what is running.",
 }
-"""Every verb and its one line, so that --help need not load them."""
+"""Help line of every verb, so that --help loads none of them."""
 
 
 class LazyGroup(click.Group):
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[ARGV] = tuple(args)  # hints repeat what was typed
+        ctx.meta[ARGV] = tuple(args)  # for hints that repeat the command line
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"backup.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
-        return in_its_words(command, ctx)
+        return with_typed_name(command, ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -113,15 +113,15 @@ def _open_console(ctx: click.Context, session: Session) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo(ctx.get_help(), err=True)
         return 2
-    session.see_state_folder()
+    session.check_state_folder()
     from tui.app import run
 
     return run(paths, command=ctx.info_name or PROGRAM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns its exit code. `argv` is without the program's name; by default it is this
-    process's own, which then begins again in UTF-8 mode if need be."""
+    """Run one command line and return its exit code. `argv` excludes the program's name; default: that of this process,
+    which then restarts in UTF-8 mode if needed."""
     from backup.system import terminal
     from backup.system.hardening import harden_process
 
@@ -133,10 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:
-    """As `main`, with a session of one's own."""
+    """As `main`, with a given session."""
     try:
         outcome: Any = program.main(list(argv), prog_name=prog, standalone_mode=False, obj=session)
-        sys.stdout.flush()  # what cannot be written is found out here, and not when nobody can be told any more
+        sys.stdout.flush()  # a write error is found while it can still be reported
     except click.ClickException as error:
         from backup.cli import diagnostics
 
@@ -155,7 +155,7 @@ def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:
 
 
 def _write_nowhere() -> None:
-    """What is buffered cannot be written any more; the interpreter would try once more at its end."""
+    """Redirect stdout to /dev/null: the interpreter would try to write its buffer again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

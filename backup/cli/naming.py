@@ -1,4 +1,4 @@
-"""The name that this program was called by: what usage lines, examples and hints tell people to type."""
+"""The name this program was called by, for usage lines, examples and hints."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import click
 from backup.system.text import shell_quoted
 
 PROGRAM: Final = "homeserver-backup"
-"""Its name in help texts, and where it was installed as a package."""
+"""The program's name in help texts, and as an installed package."""
 ARGV: Final = f"{__name__}.argv"
 """The command line without the program's name, in Click's `Context.meta`."""
 _VARIABLE: Final = "HOMESERVER_BACKUP_COMMAND"
 _MODULE_FORM: Final = "python -m backup"
-"""Three words for a shell."""
+"""Three words, not one, for a shell."""
 
 
 def program_name(argv0: str) -> str:
     """The command that was typed: `homeserver-backup`, the script of a checkout with its path, or the module form.
 
-    The script starts the module form and says so in the environment; no child of ours inherits that.
+    The script starts the module form and names itself in the environment; child processes do not inherit that.
     """
     typed = os.environ.pop(_VARIABLE, "")
     name = Path(argv0).name
@@ -32,7 +32,7 @@ def program_name(argv0: str) -> str:
 
 
 def with_folders(ctx: click.Context, folders: Collection[str]) -> str:
-    """The command line that was typed, ready for a shell, with a final '/' behind the arguments that are `folders`."""
+    """The typed command line, quoted for a shell, with a final '/' after the arguments in `folders`."""
     values = {name for command in _commands(ctx) for name in _with_value(command)}
     program = ctx.find_root().info_name or PROGRAM
     words = [program if program == _MODULE_FORM else shell_quoted(program)]
@@ -55,8 +55,8 @@ def _with_value(command: click.Command) -> Iterator[str]:
             yield from parameter.opts
 
 
-def in_its_words(command: click.Command, ctx: click.Context) -> click.Command:
-    """`command`, its examples with the name that was typed."""
+def with_typed_name(command: click.Command, ctx: click.Context) -> click.Command:
+    """A copy of `command` whose examples use the typed program name."""
     typed = ctx.find_root().info_name or PROGRAM
     renamed = copy.copy(command)
     renamed.help = command.help and command.help.replace(f"{PROGRAM} ", f"{typed} ")

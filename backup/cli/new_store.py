@@ -1,4 +1,4 @@
-"""A new store for secrets, made where a person sits at the terminal."""
+"""A new credential store, created at a terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from providers.secret import Secret
 
 
 def create(session: Session, kind: StoreBackend) -> StoreStatus:
-    """Make a store, with a passphrase that is asked for twice; it is open then."""
+    """Create and open a store, with a passphrase that is asked for twice."""
     with diagnostics.doing(f"create the {TITLES[kind]}"):
         chosen = session.new_passphrase(f"Passphrase of the new {TITLES[kind].partition(' (')[0]}")
-        tell_quality(chosen)
+        warn_of_quality(chosen)
         return session.core.credentials.create(chosen, kind)
 
 
-def tell_quality(chosen: Secret) -> None:
+def warn_of_quality(chosen: Secret) -> None:
     from backup.credentials.passphrase_quality import assess
 
     quality = assess(chosen.reveal())

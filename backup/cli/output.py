@@ -20,7 +20,7 @@ RIGHT_ALIGNED = frozenset({"SIZE", "TIME", "FILES", "DONE", "JOB", "ITEM", "FAIL
 
 
 class Output:
-    """What a verb says. Every string is escaped here, once; callers hand over raw text."""
+    """The output of a verb. Every string is escaped here, once; callers pass raw text."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -28,23 +28,23 @@ class Output:
 
     @cached_property
     def console(self) -> Console:
-        """Rich's console on stdout, for tables and live progress; NO_COLOR is its own business."""
+        """Rich's console on stdout, for tables and live progress. Rich honours NO_COLOR."""
         from rich.console import Console
 
         return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
     def line(self, text: str = "") -> None:
-        """One line for a person; nothing with --json."""
+        """Print one line; nothing with --json."""
         if not self.as_json:
             _write(safe(text) + "\n")
 
     def document(self, value: Any) -> None:
-        """The one JSON document; nothing without --json."""
+        """Print the one JSON document; nothing without --json."""
         if self.as_json:
             _write(dumps(value) + "\n")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Columns for a person; nothing with --json."""
+        """Print columns; nothing with --json."""
         if self.as_json:
             return
         cells = [[safe(cell) for cell in row] for row in rows]
@@ -75,7 +75,7 @@ class Output:
 
 
 class JsonList:
-    """A JSON document whose list is written as it comes, so that a long one needs no memory: also a cut one parses."""
+    """A JSON document whose list is written entry by entry, in constant memory. `end` completes it."""
 
     def __init__(self, output: Output, name: str, head: dict[str, Any]) -> None:
         self._active = output.as_json

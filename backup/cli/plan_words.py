@@ -1,4 +1,4 @@
-"""What a plan says on the command line, and where it is refused."""
+"""The text of a plan on the command line, and the plans that are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITHOUT_BYTES: Final = (
 
 
 def refuse_nothing(plan: TransferPlan) -> None:
-    """Raises Unsupported where all that was chosen is left out: that must not look like a success."""
+    """Raise Unsupported if everything chosen is left out: that must not look like a success."""
     if plan.moves_nothing and plan.ruled_out:
         raise Unsupported(
             "your rules leave out everything that was chosen",
@@ -36,7 +36,7 @@ def refuse_nothing(plan: TransferPlan) -> None:
 
 
 def end_dry_run(output: Output, plan: TransferPlan) -> int:
-    """The plan is all there is. Returns the exit code."""
+    """Print the plan as the only result. Returns the exit code."""
     output.line("nothing was done: --dry-run")
     output.document({"job": None, "plan": plan, "failed": [], "dry_run": True})
     return ExitCode.OK
@@ -46,8 +46,8 @@ def no_metadata(number: int) -> str:
     return f"{count(number, 'stored value')}: not a mode, owner or group"
 
 
-def tell_plan(output: Output, plan: TransferPlan) -> None:
-    """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
+def show_plan(output: Output, plan: TransferPlan) -> None:
+    """Print what will happen: how many files and bytes, the destination, what is replaced and left out."""
     at_least = "" if plan.complete else "at least "
     join = "and" if plan.removes_folders else "in"
     what = count(plan.files, "file") + (f" {join} {count(plan.folders, 'folder')}" if plan.folders else "")

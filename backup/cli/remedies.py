@@ -1,4 +1,4 @@
-"""Remedies as verbs of the command line."""
+"""Remedies worded as verbs of the command line."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, Final, assert_never
 from providers.remedies import Action, Advised, Remedy
 
 _TEXTS: Final = ("hint", "cure", "why")
-"""Keys in JSON of the text that remedies belong to."""
+"""JSON keys of the texts that remedies are added to."""
 
 
 def advice(of: Advised) -> str:
-    """The hint, then the verbs that help."""
+    """The hint and remedies of an error, as sentences."""
     return in_words(of.hint, of.remedies)
 
 
 def in_words(text: str, remedies: tuple[Remedy, ...]) -> str:
-    """`text`, then the verbs that help."""
+    """`text`, then a sentence per remedy."""
     return " ".join(filter(None, (text, *map(words, remedies))))
 
 
 def in_json(value: Any) -> Any:
-    """Plain data in which remedies, wherever they are, are words of the text beside them."""
+    """Plain data with each list of remedies turned into sentences of the text beside it."""
     if isinstance(value, list | tuple):
         return [in_json(each) for each in value]
     if not isinstance(value, dict):
@@ -35,7 +35,7 @@ def in_json(value: Any) -> Any:
 
 
 def words(remedy: Remedy) -> str:
-    """A sentence that names the verb."""
+    """A sentence that names the verb to run."""
     instance = f" {remedy.instance}" if remedy.instance else ""
     match remedy.action:
         case Action.SET_CREDENTIALS:

@@ -1,4 +1,4 @@
-"""What the verbs of one command line share. Everything is made on first use, so that a verb pays only for what it
+"""State shared by the verbs of one command line. Each part is created on first use, so a verb pays only for what it
 needs."""
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Session:
     def __init__(self, paths: Paths | None = None) -> None:
         self.verbose = False
         self.passphrase_fd: int | None = None
-        """Where the passphrase of the vault comes from, instead of the terminal."""
+        """File descriptor to read the passphrase of the vault from, instead of the terminal."""
         self._left_in_file: tuple[str, ...] = ()
-        """Secrets in the configuration file that wait for a store to move to."""
+        """Secrets in the configuration file that no store could take yet."""
         self._given_paths = paths
 
     @cached_property
     def paths(self) -> Paths:
-        """Looked for on first use: help needs no home. Raises InvalidConfiguration."""
+        """Found on first use, because help needs no home. Raises InvalidConfiguration."""
         return self._given_paths or Paths.default()
 
     @cached_property
@@ -46,7 +46,7 @@ class Session:
 
         self._start_log()
         core = Core(self.paths)
-        self._left_in_file = _tell_adoption(core.credentials.adopt_secrets())
+        self._left_in_file = _report_adoption(core.credentials.adopt_secrets())
         return core
 
     @cached_property
@@ -57,14 +57,14 @@ class Session:
         return Questions(self.paths)
 
     def open_store(self) -> None:
-        """Open the vault, where that is the store and it is locked: by what is set up for it, else by asking (in the
-        main thread, which Ctrl-C reaches). Where nobody can be asked it stays locked, and whatever needs it says so.
-        Secrets that stood in the configuration move there now. Raises CredentialStoreError.
+        """Open the vault if it is the store and is locked: by the unattended setup, else by asking (in the main thread,
+        which Ctrl-C reaches). If nobody can be asked it stays locked, and its next use reports that. Secrets in the
+        configuration file move to the store. Raises CredentialStoreError.
         """
         core = self.core
         core.credentials.open(self.passphrase() if self.can_ask else None)
         if self._left_in_file:
-            self._left_in_file = _tell_adoption(core.credentials.adopt_secrets())
+            self._left_in_file = _report_adoption(core.credentials.adopt_secrets())
 
     def open_store_for(self, *names: str) -> None:
         """As `open_store`, if one of these providers keeps credentials."""
@@ -72,7 +72,7 @@ class Session:
             self.open_store()
 
     def locked_store_of(self, *names: str) -> ErrorInfo | None:
-        """What one of these providers has to wait for, where its credentials are in a store that is locked."""
+        """The error these providers wait for, if one has credentials and the store is locked; else None."""
         if not {info.name for info in self.core.instances.all() if info.has_credentials} & set(names):
             return None
         from backup.model.credentials import StoreState
@@ -91,11 +91,11 @@ class Session:
 
     @property
     def can_ask(self) -> bool:
-        """Whether a passphrase can be had: from --passphrase-fd, or from somebody who sees the question."""
+        """True if a passphrase can be obtained: from --passphrase-fd, or from a user at the terminal."""
         return self.passphrase_fd is not None or sys.stderr.isatty()
 
     def passphrase(self, prompt: str = "Passphrase of the vault") -> Callable[[], Secret]:
-        """How to get it. Raises PassphraseError when it is called and there is none."""
+        """A function that returns the passphrase, or raises PassphraseError."""
         from backup.credentials import passphrase
 
         number, self.passphrase_fd = self.passphrase_fd, None
@@ -104,7 +104,7 @@ class Session:
         return lambda: passphrase.from_prompt(prompt)
 
     def new_passphrase(self, prompt: str) -> Secret:
-        """One that is about to be set: asked for twice. Raises PassphraseError."""
+        """A new passphrase; asked for twice at the terminal. Raises PassphraseError."""
         from backup.credentials import passphrase
 
         if self.passphrase_fd is not None:
@@ -112,17 +112,17 @@ class Session:
         return passphrase.new_from_prompt(prompt)
 
     def close(self) -> None:
-        """Let go of what was used; transfers go on."""
+        """Release everything in use; transfers continue."""
         if "core" in self.__dict__:
             self.core.close()
         if "questions" in self.__dict__:
             self.questions.close()
 
     def default_provider(self, output: Output, chosen: str | None) -> str:
-        """The provider to use: the chosen one, else `Instances.default`; says which it took, and opens the store
-        of its credentials.
+        """The provider to use: the chosen one, else `Instances.default`, which is then printed. Opens the store of its
+        credentials.
 
-        Raises InvalidConfiguration when several could be meant, or there is none of that name.
+        Raises InvalidConfiguration if there is no default, or no provider of that name.
         """
         if chosen is not None:
             self.open_store_for(chosen)
@@ -134,7 +134,7 @@ class Session:
         return name
 
     def location(self, name: str) -> str:
-        """Where an instance keeps its objects, for a person."""
+        """The place where an instance keeps its objects, as shown to the user."""
         info: InstanceInfo = self.core.instances.get(name)
         return info.location or info.container or name
 
@@ -147,8 +147,8 @@ class Session:
         except OSError as error:
             raise from_os_error(error, error.filename or self.paths.state_dir) from None
 
-    def see_state_folder(self) -> None:
-        """Raises ProviderError, naming it, when the state folder cannot be used: nothing works without."""
+    def check_state_folder(self) -> None:
+        """Raise ProviderError if the state folder, which everything needs, cannot be used."""
         self._start_log()
 
     def warn_of_broken_configuration(self) -> None:
@@ -159,8 +159,8 @@ class Session:
             diagnostics.warn(f"{problem.message}. {advice(problem)} Defaults are shown.")
 
 
-def _tell_adoption(adoption: Adoption) -> tuple[str, ...]:
-    """What is still in the file."""
+def _report_adoption(adoption: Adoption) -> tuple[str, ...]:
+    """Report moved and remaining secrets. Returns those still in the file."""
     if adoption.moved:
         diagnostics.note(f"moved from the configuration file to the credential store: {', '.join(adoption.moved)}")
     if adoption.left:
@@ -184,7 +184,7 @@ def json_option(function: F) -> F:
 
 
 def provider_option(function: F) -> F:
-    """`--provider NAME`, and what opens the store of its credentials."""
+    """`--provider NAME`, and `--passphrase-fd N` for the store of its credentials."""
     chosen = click.option(
         "--provider",
         "-p",

@@ -1,4 +1,4 @@
-"""Tables of README.md that are made from the code, so that they stay true."""
+"""Tables of README.md, generated from the code so that they stay true."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from providers.contract.capabilities import Capabilities
 from providers.registry import ServiceSpec
 
 _EXAMPLES: Final = {"container": "/srv/backups", "region": "eu-central-1"}
-"""What an instance needs to be asked; nothing is reached."""
+"""Settings that an instance needs to state its capabilities; no connection is made."""
 
 
 def capabilities() -> list[str]:
-    """What a fresh instance of each of our services says of itself, as lines of Markdown."""
+    """Declared capabilities of a fresh instance of each service, as lines of Markdown."""
     found = [(spec, _instance(spec).capabilities) for spec in registry.specs() if spec.name in registry.EMBEDDED]
     head = ["", *(f"{spec.title}" for spec, _ in found)]
     rows = [head, ["---"] * len(head)]

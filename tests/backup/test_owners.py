@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backup.cli.plan_words import tell_plan
+from backup.cli.plan_words import show_plan
 from backup.model.transfers import Conflicts, ItemState, JobKind, TransferPlan
 from backup.queries import plans
 from providers import registry
@@ -44,7 +44,7 @@ class Lines:
 
 def summary(plan: TransferPlan) -> str:
     lines: Any = Lines()
-    tell_plan(lines, plan)
+    show_plan(lines, plan)
     return "\n".join(lines.text)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
-from backup.cli.plan_words import tell_plan
+from backup.cli.plan_words import show_plan
 from backup.model.transfers import JobKind, TransferPlan
 from backup.system.paths import Paths
 from providers import registry, settings
@@ -111,7 +111,7 @@ def test_clashing_names_are_told_in_the_plan(paths: Paths, capsys: pytest.Captur
         kind=JobKind.UPLOAD, instance="dropbox", destination="dropbox:/", files=2, folders=0, size_bytes=2, clashes=1,
         clashing_names=("a\x1b",),
     )  # fmt: skip
-    tell_plan(Output(), plan)
+    show_plan(Output(), plan)
     shown = capsys.readouterr().out
     assert "will be refused, because names differ only in case: 1 file: a" in shown
     assert "\x1b" not in shown

@@ -13,7 +13,7 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
-from backup.cli.plan_words import tell_plan
+from backup.cli.plan_words import show_plan
 from backup.model.transfers import Conflicts
 from backup.queries import plans
 from backup.system.paths import Paths
@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_counted_and_named_before_it_fails():
             plan = plans.upload(provider, "local", [top / "source"], "", Conflicts.REPLACE, CancelToken())
         assert (plan.files, plan.unreadable) == (1, 5)
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            tell_plan(Output(as_json=False), plan)
+            show_plan(Output(as_json=False), plan)
         said = out.getvalue()
         name = r"source/shut\\x1b[0-4]"
         counted = f"5 files and folders: {name}, {name}, {name} and 2 more"

@@ -1,1 +1,1 @@
-"""One module a verb, with its `command`."""
+"""One module per verb, each with its `command`."""

@@ -43,17 +43,17 @@ def command(session: Session, output: Output, name: str, method: str, no_qr: boo
     """
     service = session.core.instances.service_of(name)
     _check_method(session.questions.ask(AuthorizeMethods(service)), service, method)
-    _see_that_it_can_be_kept(session)
+    _check_store_is_ready(session)
     with contextlib.closing(session.questions) as questions:
         begun = questions.ask(AuthorizeBegin(service, {}, {}, name, method))
         _show(begun, no_qr=no_qr)
         grant = _grant(session, begun)
     session.core.instances.save(name, service, grant.values, grant.secrets, expires_at=grant.expires_at)
-    _tell(session, output, name, grant)
+    _report(session, output, name, grant)
 
 
-def _see_that_it_can_be_kept(session: Session) -> None:
-    """Before anybody signs in: what is granted could not be granted a second time without them."""
+def _check_store_is_ready(session: Session) -> None:
+    """Raise CredentialStoreError before the user signs in: a grant that cannot be kept would be lost."""
     session.open_store()
     status = session.core.credentials.status()
     if status.state is not StoreState.READY:
@@ -88,7 +88,7 @@ def _grant(session: Session, begun: BegunAuthorization) -> Grant:
     step = begun.authorization
     if step.answer is not Answer.NOTHING:
         return session.questions.ask(AuthorizeFinish(begun.flow, _pasted(step.answer)))
-    typed = not step.user_code and stdin_is_terminal()  # without the tunnel the address can be pasted too
+    typed = not step.user_code and stdin_is_terminal()  # without the tunnel the address is pasted instead
     while step.expires_at is None or time.time() < step.expires_at:
         grant = session.questions.ask(AuthorizePoll(begun.flow))
         if grant is not None:
@@ -110,7 +110,7 @@ def _pasted(answer: Answer) -> str:
     return text
 
 
-def _tell(session: Session, output: Output, name: str, grant: Grant) -> None:
+def _report(session: Session, output: Output, name: str, grant: Grant) -> None:
     for warning in grant.warnings:
         diagnostics.warn(warning)
     whose = f" by {grant.account}" if grant.account else ""

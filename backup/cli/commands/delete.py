@@ -9,7 +9,7 @@ import click
 from backup.cli.arguments import detach_option, dry_run_option
 from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
-from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
+from backup.cli.plan_words import end_dry_run, refuse_nothing, show_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
 from backup.queries.questions import PlanDelete
 from providers.errors import Cancelled
@@ -46,7 +46,7 @@ def command(
     with queueing(f"delete from {name}"):
         with contextlib.closing(session.questions):
             plan = session.questions.ask(PlanDelete(name, list(remotes), dry_run=dry_run))
-        tell_plan(output, plan)
+        show_plan(output, plan)
         refuse_nothing(plan)
         if dry_run:
             return end_dry_run(output, plan)

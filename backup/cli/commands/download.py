@@ -16,7 +16,7 @@ from backup.cli.arguments import (
 )
 from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
-from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
+from backup.cli.plan_words import end_dry_run, refuse_nothing, show_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.files.free_space import refuse_too_much
 from backup.queries.questions import PlanDownload
@@ -69,7 +69,7 @@ def command(
                     name, list(remotes), to, conflicts=IF_EXISTS[if_exists], links=links, owner=owner, dry_run=dry_run
                 )
             )
-        tell_plan(output, plan)
+        show_plan(output, plan)
         refuse_nothing(plan)
         if plan.free_bytes is not None:
             refuse_too_much(plan.destination, plan.needs_bytes, plan.free_bytes)

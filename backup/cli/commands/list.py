@@ -45,7 +45,7 @@ def command(session: Session, output: Output, prefix: str, provider: str | None,
 
 
 def _note(output: Output, listing: _Listing, *, more: bool) -> None:
-    """What somebody may not expect of the listing, beside it."""
+    """Print notes about anything unexpected in the listing."""
     prefix = listing.prefix
     if listing.holds_folder:
         right = with_folders(click.get_current_context(), {prefix})
@@ -64,27 +64,27 @@ def _note(output: Output, listing: _Listing, *, more: bool) -> None:
 
 
 class _Listing:
-    """Pages, shown as they arrive."""
+    """A listing shown page by page, as pages arrive."""
 
     def __init__(self, session: Session, output: Output, name: str, prefix: str) -> None:
         self.prefix = prefix
         self.shown = 0
         self.holds_folder = False
-        """The prefix, which has no '/' at its end, is also the name of a folder."""
+        """The prefix, without a final '/', is also the name of a folder."""
         self.left_out: list[RemoteFile] = []
-        """What stands there and is no object."""
+        """Entries that have no content."""
         self._unread = ""
-        """Why something is missing from what was shown."""
+        """The reason why entries are missing; empty if none are."""
         self._questions = session.questions
         self._output = output
         self._name = name
         self._json = JsonList(output, "files", {"provider": name, "prefix": prefix})
 
     def show(self, delimiter: str, maximum: int) -> bool:
-        """Whether there is more than `maximum` (0: no limit). The JSON is whole also when this raises ProviderError."""
+        """True if there is more than `maximum` (0: no limit). The JSON is complete even if ProviderError is raised."""
         try:
             more = self._pages(delimiter, maximum)
-            self._refuse_as_whole()
+            self._refuse_incomplete()
         except ProviderError as error:
             self._json.end({"truncated": True, "error": ErrorInfo.of(error)})
             raise
@@ -110,8 +110,8 @@ class _Listing:
             if maximum and self.shown >= maximum:
                 return True
 
-    def _refuse_as_whole(self) -> None:
-        """Raises Integrity for a listing of which only a part could be read."""
+    def _refuse_incomplete(self) -> None:
+        """Raise Integrity if only a part of the listing could be read."""
         if self._unread:
             raise Integrity(f"this listing is incomplete: {self._unread}", hint=INCOMPLETE_HINT)
 
@@ -129,7 +129,7 @@ class _Listing:
                 self._output.line(f"{size(file.size_bytes):>10}  {when(file.modified_at):16}  {key}")
 
     def is_file(self) -> bool:
-        """Whether an object has the name that was listed as a folder; no answer is a no."""
+        """True if an object has the name that was listed as a folder. An error counts as no."""
         try:
             self._questions.ask(Stat(self._name, self.prefix.rstrip("/")))
         except ProviderError:

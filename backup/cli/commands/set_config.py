@@ -50,7 +50,7 @@ def command(session: Session, output: Output, name: str, key: str, value: str | 
         raise click.UsageError("Missing argument 'VALUE'.")
     with doing(f"set {key} of {name}"):
         if name in {info.name for info in session.core.instances.all()}:
-            session.open_store_for(name)  # the account's name lives beside its secret
+            session.open_store_for(name)  # the username is kept with its secret
         info = session.core.instances.set_setting(name, key, value)
     shown = info.type if key == "type" else info.settings.get(key)
     output.line(f"{info.name}: {key} = {shown}")

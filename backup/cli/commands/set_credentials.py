@@ -50,7 +50,7 @@ def command(
     """
     if setting and username is not None:
         raise click.UsageError("--setting and --username cannot be combined")
-    session.core.instances.service_of(name)  # nobody is asked for the secret of nothing
+    session.core.instances.service_of(name)  # raises for an unknown provider, before a secret is asked for
     _offer_store(session)
     if setting:
         secret = _ask(setting) if stdin_is_terminal() else _read_all()
@@ -66,7 +66,7 @@ def command(
 
 
 def _offer_store(session: Session) -> None:
-    """Where no store is there at all, and somebody who could make one: before a secret is typed that nothing keeps."""
+    """Offer to create a store if there is none, before a secret is typed that could not be kept."""
     from backup.cli.new_store import create
     from backup.credentials.vault_file.unlocked import vault_path
 
@@ -75,7 +75,7 @@ def _offer_store(session: Session) -> None:
         return
     kind = core.credentials.chosen()
     if kind is StoreBackend.VAULT and vault_path(session.paths).exists():
-        return  # it is there, and cannot be read: whatever is kept next says why
+        return  # it exists but cannot be read: the next use of it says why
     question = f"There is no credential store yet. Create one now, the {TITLES[kind]}?"
     if click.confirm(question, default=True, err=True):
         create(session, kind)
@@ -84,20 +84,20 @@ def _offer_store(session: Session) -> None:
 def _ask(username: str | None) -> Secret:
     prompt = f"Secret of {safe(username)}" if username else "Secret"
     if terminal_encoding() != "utf-8":
-        return _some(hidden_line(f"{prompt}: "))
+        return _not_empty(hidden_line(f"{prompt}: "))
     return Secret(click.prompt(prompt, hide_input=True, err=True))
 
 
 def _read() -> Secret:
-    """The first line, without its end."""
-    return _some(sys.stdin.readline(_MAX_SECRET_CHARACTERS))
+    """The first line of standard input, without its line end."""
+    return _not_empty(sys.stdin.readline(_MAX_SECRET_CHARACTERS))
 
 
 def _read_all() -> Secret:
-    return _some(sys.stdin.read(_MAX_SECRET_CHARACTERS))
+    return _not_empty(sys.stdin.read(_MAX_SECRET_CHARACTERS))
 
 
-def _some(text: str) -> Secret:
+def _not_empty(text: str) -> Secret:
     text = text.rstrip("\r\n")
     if not text:
         raise click.UsageError("no secret: standard input is empty")

@@ -65,7 +65,7 @@ def _conclude(output: Output, name: str, report: CycleReport) -> int:
     if failed and failed.error:
         diagnostics.explain(f"{name} failed at the step {failed.name.value}", failed.error)
     if report.left_behind:
-        _tell_left(name, report.key, report.left_behind)
+        _explain_left_behind(name, report.key, report.left_behind)
     if report.failure:
         return diagnostics.exit_code(report.failure.kind)
     total_s = sum(step.elapsed_s for step in report.steps)
@@ -73,20 +73,20 @@ def _conclude(output: Output, name: str, report: CycleReport) -> int:
     return ExitCode.OK
 
 
-def _tell_left(name: str, key: str, error: ErrorInfo) -> None:
+def _explain_left_behind(name: str, key: str, error: ErrorInfo) -> None:
     diagnostics.explain(f"{key} may still be at {name}: it could not be removed", error)
     diagnostics.note(f"  to remove it later: delete --provider {name} {key}")
 
 
 class _Lines(CycleWatcher):
-    """A line for each step as it ends."""
+    """Prints one line for each step as it ends."""
 
     def __init__(self, output: Output, name: str) -> None:
         self._output = output
         self._name = name
 
     def left_behind(self, key: str, error: ErrorInfo) -> None:
-        _tell_left(self._name, key, error)
+        _explain_left_behind(self._name, key, error)
 
     def step_ended(self, step: CycleStep) -> None:
         took = "-" if step.state is StepState.NOT_RUN else duration(step.elapsed_s)
@@ -94,7 +94,7 @@ class _Lines(CycleWatcher):
 
 
 class _Live(_Lines):
-    """On a terminal the bytes of the step under way as well, as the provider's callback tells them."""
+    """Shows the bytes of the running step too, as the provider's callback reports them."""
 
     def __init__(self, output: Output, name: str, progress: Progress) -> None:
         super().__init__(output, name)
@@ -128,7 +128,7 @@ def _watcher(output: Output, name: str) -> Iterator[CycleWatcher]:
 
 @contextmanager
 def _stopped_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGHUP clean up as Ctrl-C does."""
+    """Have SIGTERM and SIGHUP clean up as Ctrl-C does."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -20,7 +20,7 @@ _STATES = {StepState.OK: "ok", StepState.FAILED: "failed", StepState.NOT_RUN: "n
 _PARALLEL = 8
 
 Outcome = ConnectionReport | ErrorInfo
-"""An ErrorInfo: the check could not even begin (a setting or the credentials are missing)."""
+"""ErrorInfo if the check could not begin (a setting or the credentials are missing)."""
 
 
 @click.command("test-providers")
@@ -45,7 +45,7 @@ def command(session: Session, output: Output, name: str | None, also_disabled: b
     with contextlib.closing(session.questions), ThreadPoolExecutor(_PARALLEL) as threads:
         try:
             outcomes = dict(zip(names, threads.map(lambda item: check(session, item, cancel), names), strict=True))
-        except BaseException:  # Ctrl-C: else the threads would be waited for
+        except BaseException:  # Ctrl-C would otherwise wait for the threads
             cancel.cancel()
             raise
     rows = [row for item, outcome in outcomes.items() for row in _rows(item, outcome)]
@@ -77,8 +77,8 @@ def check(session: Session, name: str, cancel: CancelToken | None = None) -> Out
 
 
 def check_or_raise(session: Session, output: Output, name: str) -> None:
-    """Check, show the steps, remember the result. Raises InvalidConfiguration when it was not passed, or the error
-    that kept it from beginning."""
+    """Check an instance, show the steps, remember the result. Raises InvalidConfiguration if the check fails, or the
+    error that kept it from beginning."""
     session.open_store_for(name)
     with contextlib.closing(session.questions):
         outcome = check(session, name)

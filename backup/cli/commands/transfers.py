@@ -24,8 +24,7 @@ _PROOF_WORDS: Final = {
     Proof.READ_TWICE: "read twice; the service has no checksum",
 }
 F = TypeVar("F", bound=Callable[..., Any])
-_LET_GO: Final = frozenset({"resume", "retry"})
-"""What is tried again may need credentials."""
+_NEED_CREDENTIALS: Final = frozenset({"resume", "retry"})
 _ENDED_BADLY: Final = frozenset({ItemState.FAILED, ItemState.CANCELLED})
 
 
@@ -145,8 +144,8 @@ def _job_state(job: JobView) -> str:
         return "paused"
     if job.held and not job.counts.get(ItemState.RUNNING):
         return "waiting"
-    stands = not job.counts.get(ItemState.RUNNING) and (job.scanning or job.counts.get(ItemState.QUEUED))
-    if job.wait_until is not None and stands:
+    idle = not job.counts.get(ItemState.RUNNING) and (job.scanning or job.counts.get(ItemState.QUEUED))
+    if job.wait_until is not None and idle:
         return until(job.wait_until)
     for state in (ItemState.RUNNING, ItemState.QUEUED, ItemState.WAITING):
         if job.counts.get(state):
@@ -175,13 +174,13 @@ def _note(item: ItemView) -> str:
 
 
 def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], bool], help: str, nothing: str) -> None:
-    """Make the verb `name`, which hands item ids to the service's `method`."""
+    """Add the verb `name`, which calls `method` of the queue with item and job ids."""
 
     @command.command(name, help=help)
     @click.argument("jobs", metavar="[JOB]...", nargs=-1, type=int)
     @click.option("--item", "items", multiple=True, type=int, metavar="ITEM", help="A single file; may be repeated.")
     @click.option("--all", "everything", is_flag=True, help="All jobs.")
-    @(passphrase_option if method in _LET_GO else _as_it_is)
+    @(passphrase_option if method in _NEED_CREDENTIALS else _unchanged)
     @json_option
     @pass_session
     def change(
@@ -192,24 +191,24 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
         core = session.core
         if everything:
             jobs = tuple(job.id for job in core.queue.snapshot(limit=1).jobs if wanted(job))
-        chosen = [core.queue.job(number).id for number in jobs]  # NotFound comes before anything is changed
+        chosen = [core.queue.job(number).id for number in jobs]  # raises NotFound before anything is changed
         found = [core.queue.item(number) for number in items]
         instances = {item.instance for item in found} | {core.queue.job(number).instance for number in chosen}
-        if method in _LET_GO:
+        if method in _NEED_CREDENTIALS:
             session.open_store_for(*instances)
         changed = getattr(core.queue, method)([item.id for item in found], chosen)
         output.line(f"{past}: {changed:,}")
         if not changed:
             diagnostics.note(nothing)
         warn_of_worker(core.queue.trouble)
-        told = {past: changed, "worker": core.queue.trouble} if core.queue.trouble else {past: changed}
-        locked = session.locked_store_of(*instances) if method in _LET_GO and changed else None
+        document = {past: changed, "worker": core.queue.trouble} if core.queue.trouble else {past: changed}
+        locked = session.locked_store_of(*instances) if method in _NEED_CREDENTIALS and changed else None
         if locked:
             diagnostics.explain("transfers wait for the vault", locked)
-        output.document(told | {"waits_for": locked} if locked else told)
+        output.document(document | {"waits_for": locked} if locked else document)
 
 
-def _as_it_is(function: F) -> F:
+def _unchanged(function: F) -> F:
     return function
 
 

@@ -20,7 +20,7 @@ from backup.cli.arguments import (
 )
 from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
-from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
+from backup.cli.plan_words import end_dry_run, refuse_nothing, show_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.files.filters import Filter
 from backup.model.transfers import Conflicts, JobKind, Links, Selection, TransferPlan
@@ -82,10 +82,10 @@ def command(
         exclude=(*exclude, *read_patterns(exclude_files)),
         one_file_system=one_file_system,
     )
-    Filter(selection)  # what is wrong with a pattern is said before anything else
+    Filter(selection)  # raises for a bad pattern before anything else happens
     with queueing(f"upload to {name}"):
         plan = _plan(session, name, sources, to, conflicts, selection, dry_run=dry_run, detach=detach)
-        tell_plan(output, plan)
+        show_plan(output, plan)
         refuse_nothing(plan)
         if dry_run:
             return end_dry_run(output, plan)
@@ -94,7 +94,7 @@ def command(
 
 
 def _refuse_file_named_as_folder(typed: str) -> None:
-    """A final '/' (or '/.') means a folder here as everywhere; a Path would drop it. Raises NotFound."""
+    """Raise NotFound for a file typed with a final '/' or '/.', which means a folder. A Path would drop it."""
     bare = typed.removesuffix(".").rstrip("/") if typed.endswith(("/", "/.")) else ""
     if bare and os.path.exists(bare) and not os.path.isdir(bare):
         raise NotFound(

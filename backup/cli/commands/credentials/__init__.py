@@ -1,4 +1,4 @@
-"""`credentials`: each verb's module is loaded when that verb is used."""
+"""`credentials`. A verb's module is loaded when the verb is used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from backup.cli.naming import in_its_words
+from backup.cli.naming import with_typed_name
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "status": ("looking", "Show the store in use, what it protects against, and what is in it."),
@@ -30,7 +30,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "unattended": ("unattended", "Let unattended jobs open the vault."),
     "recovery-kit": ("recovery_kit", "Print one page: how to read the backups on another machine."),
 }
-"""Every verb with its module and its one line, so that --help need not load them."""
+"""Module and help line of every verb, so that --help loads none of them."""
 
 
 class _Verbs(click.Group):
@@ -42,7 +42,7 @@ class _Verbs(click.Group):
             return None
         module = importlib.import_module(f"{__name__}.{VERBS[cmd_name][0]}")
         found: click.Command = module.COMMANDS[cmd_name]
-        return in_its_words(found, ctx)
+        return with_typed_name(found, ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

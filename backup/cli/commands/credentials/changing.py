@@ -1,4 +1,4 @@
-"""`credentials set`, `test` and `remove`: the guide's verbs, where one also looks for them."""
+"""`credentials set`, `test` and `remove`: the guide's verbs under another name."""
 
 from __future__ import annotations
 

@@ -34,14 +34,14 @@ def doctor(session: Session, output: Output) -> int:
     ok = all(finding.verdict is not HealthVerdict.BAD for finding in found)
     output.table(["WHAT", "STATE", "DETAIL"], [[item.what, item.verdict.value, item.detail] for item in found])
     for item in found:
-        if item.verdict is not HealthVerdict.OK and (cure := advice(item)):
-            output.line(f"{item.what}: {cure}")
+        if item.verdict is not HealthVerdict.OK and (fix := advice(item)):
+            output.line(f"{item.what}: {fix}")
     output.document({"findings": found, "ok": ok})
     return ExitCode.OK if ok else ExitCode.FAILURE
 
 
 def _names(session: Session) -> Iterator[HealthFinding]:
-    """The names at every provider that is ready; its store is not opened for this."""
+    """Findings about stored names at every usable provider; no credential store is opened for this."""
     with contextlib.closing(session.questions):
         for info in session.core.instances.all():
             if info.usable:

@@ -71,7 +71,7 @@ def import_(
         with diagnostics.doing("import providers"):
             session.open_store()
             applied = session.core.instances.apply_import(found, only or None, blank_in=path if blank else None)
-    _tell(output, found, applied)
+    _report(output, found, applied)
 
 
 def _agreed(question: str) -> bool:
@@ -79,7 +79,7 @@ def _agreed(question: str) -> bool:
 
 
 def _file(kind: ImportSource, file: str | None) -> Path | None:
-    """None: it comes by standard input."""
+    """The file to read; None for standard input."""
     name = file or USUAL_FILES.get(kind)
     if name and name != "-":
         return Path(name).expanduser()
@@ -107,7 +107,7 @@ def _show(output: Output, found: ImportFindings) -> None:
     output.table(["FOUND", "SERVICE", "SECRETS", "EXPIRES", "NOTE"], rows)
 
 
-def _tell(output: Output, found: ImportFindings, applied: Applied) -> None:
+def _report(output: Output, found: ImportFindings, applied: Applied) -> None:
     for saved in applied.saved:
         secrets = f", {count(len(saved.secrets), 'secret')} in the store" if saved.secrets else ""
         output.line(f"{saved.source} is now provider {saved.name}{secrets}; next: test-providers {saved.name}")

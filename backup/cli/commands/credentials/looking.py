@@ -26,9 +26,9 @@ def status(session: Session, output: Output) -> None:
     "left_in", "worker_unlocked", "choices": [{"backend", "title", "state", "in_use", "recommended", ...}]}
     """
     core = session.core
-    with ThreadPoolExecutor(1) as beside:  # each waits up to 3 s for a keyring that hangs
-        asked = beside.submit(core.credentials.choices)
-        facts, choices = core.credentials.facts(), asked.result()
+    with ThreadPoolExecutor(1) as thread:  # each waits up to 3 s for a keyring that hangs
+        found = thread.submit(core.credentials.choices)
+        facts, choices = core.credentials.facts(), found.result()
     output.document({**_as_dict(facts), "choices": choices})
     detail = f" ({facts.status.detail})" if facts.status.detail else ""
     rows = [["store", facts.title], ["state", f"{facts.status.state.value}{detail}"]]
@@ -37,14 +37,14 @@ def status(session: Session, output: Output) -> None:
     rows += [
         ["opens with", f"{slot.kind} {slot.label} (slot {slot.id}, {when(slot.created_at)})"] for slot in facts.slots
     ]
-    rows += [[f"credential {fact.key}", _told(fact)] for fact in facts.credentials]
+    rows += [[f"credential {fact.key}", _state(fact)] for fact in facts.credentials]
     if facts.worker_unlocked is not None and facts.path:
         rows.append(["worker", "has the key" if facts.worker_unlocked else "does not have the key"])
     output.table(["WHAT", "VALUE"], rows)
     output.line()
     output.table(["STORE", "STATE", "NOTE"], [_choice(choice) for choice in choices])
-    if cure := advice(facts.status):
-        output.line(cure)
+    if fix := advice(facts.status):
+        output.line(fix)
     if facts.left_in:
         output.line(
             f"copies of credentials are still in the {TITLES[facts.left_in]}; to delete them: "
@@ -52,7 +52,7 @@ def status(session: Session, output: Output) -> None:
         )
 
 
-def _told(fact: CredentialFact) -> str:
+def _state(fact: CredentialFact) -> str:
     ends = f", until {when(fact.expires_at)}" if fact.expires_at else ""
     used = f", last used {when(fact.last_used_at)}" if fact.last_used_at else ""
     return f"{fact.state.value}{ends}{used}"

@@ -43,12 +43,12 @@ def move(session: Session, output: Output, to: str, yes: bool, keep: bool) -> No
             return yes
         return stdin_is_terminal() and click.confirm("Delete the copies in the former store?", err=True)
 
-    def tell(progress: MoveProgress) -> None:
+    def report(progress: MoveProgress) -> None:
         output.line(f"{_DOING[progress.step]} {progress.key}".rstrip())
 
     with diagnostics.doing(f"move credentials to the {TITLES[kind]}"):
         ask = session.passphrase() if session.can_ask else None
-        result = session.core.credentials.move(kind, confirm_delete=confirm, on_progress=tell, ask=ask)
+        result = session.core.credentials.move(kind, confirm_delete=confirm, on_progress=report, ask=ask)
     if result.moved:
         output.line(f"{count(len(result.moved), 'credential')} now kept in the {TITLES[kind]}")
     if result.deleted:

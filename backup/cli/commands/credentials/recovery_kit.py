@@ -32,7 +32,7 @@ def recovery_kit(session: Session, names: tuple[str, ...], yes: bool, columns: i
         session.open_store()
         on_screen = sys.stdout.isatty()
         page = session.core.credentials.recovery_kit(list(names), columns=columns, dark_background=on_screen)
-    sys.stdout.write(page.reveal())  # past Output: it would blacken nothing, but must not be wrapped or coloured
+    sys.stdout.write(page.reveal())  # not through Output: it must not be wrapped or coloured
 
 
 COMMANDS: Final = {"recovery-kit": recovery_kit}

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from backup.cli import diagnostics
-from backup.cli.new_store import tell_quality
+from backup.cli.new_store import warn_of_quality
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.system.text import count
@@ -68,7 +68,7 @@ def add_passphrase(session: Session, output: Output, label: str, new_passphrase_
     JSON: {"id", "kind", "label", "created_at"}
     """
     with diagnostics.doing("add a passphrase"):
-        session.core.credentials.slots()  # whether there is a vault, before anybody types anything
+        session.core.credentials.slots()  # raises if there is no vault, before anything is typed
         session.open_store()
         slot = session.core.credentials.add_passphrase(_new_passphrase(session, new_passphrase_fd), label)
     output.line(f"the new passphrase opens the vault (slot {slot.id})")
@@ -101,7 +101,7 @@ def renew_key(session: Session, output: Output, drop_others: bool) -> None:
 def _new_passphrase(session: Session, number: int | None) -> Secret:
     session.passphrase_fd = number
     new = session.new_passphrase("New passphrase")
-    tell_quality(new)
+    warn_of_quality(new)
     return new
 
 

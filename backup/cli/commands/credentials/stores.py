@@ -15,7 +15,7 @@ from backup.model.credentials import TITLES, StoreBackend, StoreState, StoreStat
 STORES: Final = click.Choice([backend.value for backend in StoreBackend])
 
 
-def _told(output: Output, text: str, status: StoreStatus) -> None:
+def _report(output: Output, text: str, status: StoreStatus) -> None:
     output.line(text)
     output.document({"state": status.state, "backend": status.backend})
 
@@ -31,7 +31,7 @@ def use(session: Session, output: Output, store: str) -> None:
     JSON: {"state", "backend"}
     """
     status = session.core.credentials.use(StoreBackend(store))
-    _told(output, f"credentials are kept in the {TITLES[StoreBackend(store)]}; it is {status.state.value}", status)
+    _report(output, f"credentials are kept in the {TITLES[StoreBackend(store)]}; it is {status.state.value}", status)
 
 
 @click.command("unlock")
@@ -51,7 +51,7 @@ def unlock(session: Session, output: Output, store: str | None) -> None:
     kind = StoreBackend(store) if store else session.core.credentials.chosen()
     with diagnostics.doing(f"unlock the {TITLES[kind]}"):
         status = session.core.credentials.unlock(session.passphrase(_prompt(kind))(), kind)
-    _told(output, f"the {TITLES[kind]} is unlocked", status)
+    _report(output, f"the {TITLES[kind]} is unlocked", status)
     if kind is StoreBackend.VAULT and not session.core.credentials.facts().worker_unlocked:
         output.line("No worker is running to keep it open: the next command asks again.")
 
@@ -67,7 +67,7 @@ def lock(session: Session, output: Output) -> None:
     """
     status = session.core.credentials.lock()
     again = status.state is StoreState.READY  # a key file, or systemd's credential
-    _told(output, "the worker has no key; the unattended setup opens it again" if again else "it is locked", status)
+    _report(output, "the worker has no key; the unattended setup opens it again" if again else "it is locked", status)
 
 
 @click.command("create-vault")
@@ -99,7 +99,7 @@ def create_keyring(session: Session, output: Output) -> None:
 
 def _create(session: Session, output: Output, kind: StoreBackend) -> None:
     status = create(session, kind)
-    _told(output, f"the {TITLES[kind]} is created and unlocked", status)
+    _report(output, f"the {TITLES[kind]} is created and unlocked", status)
     if kind is StoreBackend.VAULT:
         output.line("Its passphrase is kept nowhere: without it the credentials in it are lost, but no backup is.")
 

@@ -92,7 +92,7 @@ def unattended(
     output.line(made.setup.protects)
     for path, state in made.written.items():
         output.line(f"{state.value}: {path}")
-    _tell_commands(output, made.setup, made.verdict)
+    _show_commands(output, made.setup, made.verdict)
     output.document(
         {
             "variant": variant,
@@ -106,7 +106,7 @@ def unattended(
     )
 
 
-def _tell_commands(output: Output, setup: Setup, verdict: UnitVerdict) -> None:
+def _show_commands(output: Output, setup: Setup, verdict: UnitVerdict) -> None:
     if verdict.ok:
         output.line("systemd-analyze verify: ok")
     elif verdict.says:
@@ -120,7 +120,7 @@ def _tell_commands(output: Output, setup: Setup, verdict: UnitVerdict) -> None:
 
 
 def _print_key(session: Session) -> None:
-    """To a pipe only: a key on a screen, or in a file that anybody may read, is no key any more."""
+    """Print the key to a pipe only: a key on a screen, or in a readable file, is no longer secret."""
     if sys.stdout.isatty():
         raise click.UsageError("the key is for a pipe: ... --print-key | sudo systemd-creds encrypt ...")
     with diagnostics.doing("add a slot to the vault"):
