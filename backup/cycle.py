@@ -171,8 +171,8 @@ class _Cycle:
         found = self._provider.list_files(self._key, 10)
         sizes = [item["size"] for item in found if item["name"] == self._key]
         if sizes != [self._size_bytes]:
-            raise Integrity(f"listed with sizes {sizes}, not once with {self._size_bytes}")
-        return f"found with its {size(self._size_bytes)}"
+            raise Integrity(f"listed with sizes {sizes}, expected once with {self._size_bytes}")
+        return f"found with {size(self._size_bytes)}"
 
     def _download(self) -> str:
         assert self._provider
@@ -182,8 +182,8 @@ class _Cycle:
 
     def _compare(self) -> str:
         if not filecmp.cmp(self._sent, self._fetched, shallow=False):
-            raise Integrity("the bytes that came back are not the bytes that were sent")
-        return "every byte agrees"
+            raise Integrity("the downloaded bytes differ from the uploaded ones")
+        return "every byte matches"
 
     def _delete(self) -> str:
         assert self._provider

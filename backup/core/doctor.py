@@ -78,23 +78,23 @@ def _in_use(choices: tuple[StoreChoice, ...]) -> HealthFinding:
         return HealthFinding(
             what="store in use",
             verdict=HealthVerdict.BAD,
-            detail="none: nothing can be kept",
+            detail="none: no credential can be kept",
             remedies=(Remedy(Action.CREATE_VAULT),),
         )
-    chosen = "chosen in the configuration" if used.pinned else "found; the first credential that is kept makes it final"
+    chosen = "chosen in the configuration" if used.pinned else "found; the first credential kept makes it final"
     return HealthFinding(what="store in use", verdict=HealthVerdict.OK, detail=f"{used.title}, {chosen}")
 
 
 def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFinding]:
     """Whether jobs can read credentials when nobody is there."""
     used = next((choice.backend for choice in choices if choice.in_use), None)
-    what = "jobs without you"
+    what = "unattended jobs"
     if used is not StoreBackend.VAULT:
         if used is not None:
             yield HealthFinding(
                 what=what,
                 verdict=HealthVerdict.NOTE,
-                detail=f"the {TITLES[used]} has to be unlocked by you",
+                detail=f"you have to unlock the {TITLES[used]}",
                 hint="The vault can open by itself.",
                 remedies=(
                     Remedy(Action.MOVE_CREDENTIALS, value=StoreBackend.VAULT.value),
@@ -113,7 +113,7 @@ def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFin
         yield HealthFinding(
             what=what,
             verdict=HealthVerdict.NOTE,
-            detail="the vault waits to be unlocked by you",
+            detail="the vault stays locked until you unlock it",
             remedies=(Remedy(Action.SET_UP_UNATTENDED),),
         )
 
@@ -150,7 +150,7 @@ def _files(paths: Paths) -> Iterator[HealthFinding]:
             what="configuration",
             verdict=HealthVerdict.BAD,
             detail=f"secrets in plain text: {', '.join(plain)}",
-            hint="Unlock the store: they are moved there with the next command.",
+            hint="Unlock the store: the next command moves them there.",
         )
 
 
@@ -164,12 +164,12 @@ def _logout() -> HealthFinding:
 def _reboot() -> HealthFinding:
     if logind.lingers():
         return HealthFinding(
-            what="after a reboot", verdict=HealthVerdict.OK, detail="your own services start with the machine (linger)"
+            what="after a reboot", verdict=HealthVerdict.OK, detail="your user services start at boot (linger)"
         )
     return HealthFinding(
         what="after a reboot",
         verdict=HealthVerdict.NOTE,
-        detail="the queue goes on with your next command, or with a timer of the system",
+        detail="the queue continues with your next command, or with a system timer",
         remedies=(Remedy(Action.RESUME_AT_BOOT),),
     )
 
@@ -180,14 +180,14 @@ def _memory() -> HealthFinding:
             what="memory", verdict=HealthVerdict.OK, detail="no core dumps; other processes of yours cannot read it"
         )
     return HealthFinding(
-        what="memory", verdict=HealthVerdict.NOTE, detail="this system does not let a process keep it to itself"
+        what="memory", verdict=HealthVerdict.NOTE, detail="this system cannot hide a process's memory from others"
     )
 
 
 def _queue(paths: Paths, queue: Queue) -> Iterator[HealthFinding]:
     unlocked = queue.worker_unlocked()
     if unlocked is not None:
-        detail = f"at work as {os.getuid()}" + (", has the vault's key" if unlocked else "")
+        detail = f"running as uid {os.getuid()}" + (", has the vault's key" if unlocked else "")
         yield HealthFinding(what="worker", verdict=HealthVerdict.OK, detail=detail)
     try:
         jobs = queue.snapshot(limit=0).jobs if paths.state_dir.exists() else ()

@@ -56,14 +56,14 @@ def chosen(paths: Paths) -> StoreBackend:
 def use(paths: Paths, backend: StoreBackend) -> None:
     """Pin a store in the configuration, ready or not. Raises Conflict when credentials are kept in another one."""
     if backend not in selection.backends_here():
-        raise Unsupported(f"{TITLES[backend]} is not to be had on this system")
+        raise Unsupported(f"{TITLES[backend]} is not available on this system")
     with file.edit(paths) as draft:
         found = draft.configuration
         now = found.store.backend or (selection.native_here() if found.credentials else None)
         if now is not None and now is not backend and found.credentials:
             raise Conflict(
                 f"credentials are kept in the {TITLES[now]}",
-                hint="Take them along.",
+                hint="Move them first.",
                 remedies=(Remedy(Action.MOVE_CREDENTIALS, value=backend.value),),
                 code="credentials",
             )

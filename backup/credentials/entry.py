@@ -46,7 +46,7 @@ def from_text(key: str, text: str) -> Credentials:
     try:
         return _entry(json.loads(text))
     except (ValueError, TypeError, AttributeError):
-        message = f"the entry {key!r} in the keyring is not one of this program"
+        message = f"the entry {key!r} in the keyring was not written by this program"
         raise CredentialStoreError(message, code="malformed") from None
 
 

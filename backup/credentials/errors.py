@@ -12,7 +12,7 @@ from providers.remedies import Action, Remedy
 
 _CURES: Final = {
     StoreState.LOCKED: (
-        "Unlock the keyring of this session, here or by a desktop log-in, then try again. On a server "
+        "Unlock the keyring of this session, here or with a desktop login, then try again. On a server "
         "`gnome-keyring-daemon --unlock` reads its password from standard input."
     ),
     StoreState.NO_COLLECTION: (
@@ -23,7 +23,7 @@ _CURES: Final = {
         "Install a keyring (Debian: apt install gnome-keyring dbus-user-session), log in again and unlock it; "
         "`dbus-run-session` gives a session bus where there is none."
     ),
-    StoreState.HUNG: "The keyring does not answer. End gnome-keyring-daemon, or log out and in again, then try again.",
+    StoreState.HUNG: "The keyring does not answer. Stop gnome-keyring-daemon, or log out and in again, then try again.",
 }
 _REMEDIES: Final = {
     StoreState.LOCKED: (Remedy(Action.UNLOCK_STORE),),
@@ -60,7 +60,7 @@ def keyring_errors(timeout_s: float) -> Iterator[None]:
     except CredentialStoreError:
         raise
     except TimeoutError as error:
-        raise store_error(StoreState.HUNG, f"gave no answer within {timeout_s:g} s") from error
+        raise store_error(StoreState.HUNG, f"did not answer within {timeout_s:g} s") from error
     except KeyringError as error:
         if isinstance(error.__cause__, CredentialStoreError):
             raise error.__cause__ from None

@@ -27,13 +27,13 @@ _SET_UP_UNATTENDED: Final = Remedy(Action.SET_UP_UNATTENDED)
 _ROOT: Final = _Answer(YesNo.NO, "root reads the memory of every process; no store on this machine changes that")
 _ANSWERS: Final[dict[StoreBackend, tuple[_Answer, ...]]] = {
     StoreBackend.SECRET_SERVICE: (
-        _Answer(YesNo.PARTLY, "what is in it does; it is locked until you log in on a desktop, or unlock it here"),
+        _Answer(YesNo.PARTLY, "its contents do; it stays locked until you log in on a desktop, or unlock it here"),
         _Answer(
             YesNo.PARTLY,
             "only while your session (or linger) keeps the keyring running and unlocked; a vault needs neither",
         ),
         _Answer(YesNo.YES, "the keyring's files are encrypted with its password; without one they are not"),
-        _Answer(YesNo.NO, "while it is unlocked every program of your session may ask it"),
+        _Answer(YesNo.NO, "while it is unlocked, any program of your session can read it"),
         _ROOT,
     ),
     StoreBackend.KEYCHAIN: (
@@ -47,7 +47,7 @@ _ANSWERS: Final[dict[StoreBackend, tuple[_Answer, ...]]] = {
         _Answer(YesNo.YES, "your log-in opens it"),
         _Answer(YesNo.PARTLY, "tasks that run as you can use it; those that run without your password stored cannot"),
         _Answer(YesNo.YES, "it is encrypted with your log-in's password (DPAPI)"),
-        _Answer(YesNo.NO, "every program that runs as you may read it"),
+        _Answer(YesNo.NO, "any program that runs as you can read it"),
         _ROOT,
     ),
 }
@@ -73,11 +73,11 @@ def _of_vault(settings: StoreSettings) -> tuple[_Answer, ...]:
     else:
         opener = "systemd" if unlocking.systemd_gave_key() else ""
     reboot = f"{opener} opens it again" if opener else "it is locked until unlocked again"
-    jobs = _Answer(YesNo.PARTLY, "while a worker that was given the key is at work", (_SET_UP_UNATTENDED,))
+    jobs = _Answer(YesNo.PARTLY, "while a worker that has the key is running", (_SET_UP_UNATTENDED,))
     files = _Answer(YesNo.YES, "it is encrypted (XChaCha20-Poly1305); as strong as its passphrase (argon2id)")
     if opener:
         jobs = _Answer(YesNo.YES, f"opened by {opener}")
     if settings.key_file:
-        files = _Answer(YesNo.PARTLY, "as long as the key file is not among them")
-    yours = "one that runs as you can watch what you type, or ask the worker for the key while it has it"
+        files = _Answer(YesNo.PARTLY, "unless the key file is stolen too")
+    yours = "a process that runs as you can watch what you type, or ask the worker for the key while it has it"
     return _Answer(YesNo.YES, f"the file does; {reboot}"), jobs, files, _Answer(YesNo.NO, yours), _ROOT

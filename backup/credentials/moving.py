@@ -35,7 +35,7 @@ def move(
     """Copy, compare, switch, and delete the copies once `confirm_delete` says so. May be interrupted at any moment:
     until the switch the former store is in use and whole, after it the new one."""
     if to not in selection.backends_here():
-        raise Unsupported(f"{TITLES[to]} is not to be had on this system")
+        raise Unsupported(f"{TITLES[to]} is not available on this system")
     unlocking.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
     settings = file.load(paths).store
     source = settings.backend or selection.native_here()
@@ -93,7 +93,7 @@ class _Move:
         source, to = self._kinds
         now = draft.configuration
         if (now.store.backend or selection.native_here()) is not source:
-            raise Conflict("another process has chosen another store meanwhile", hint="Look at it, then ask again.")
+            raise Conflict("another process chose another store meanwhile", hint="Check which one, then try again.")
         keys = sorted(now.credentials)
         for done, key in enumerate(keys):
             _tell(self._on_progress, MoveStep.COMPARE, key, done, len(keys))
@@ -108,7 +108,7 @@ class _Move:
         if entry is None:
             raise CredentialStoreError(
                 f"the entry {key!r} is no longer in the {TITLES[self._kinds[0]]}",
-                hint="Nothing was switched. Set the entry again, or forget it.",
+                hint="Nothing was switched. Set the entry again, or remove it.",
                 remedies=(Remedy(Action.SET_CREDENTIALS, key), Remedy(Action.REMOVE_CREDENTIALS, key)),
                 code="missing",
             )

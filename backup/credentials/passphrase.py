@@ -56,7 +56,7 @@ def from_prompt(prompt: str = "Passphrase of the vault", *, ask: Callable[[str],
 def new_from_prompt(prompt: str = "New passphrase", *, ask: Callable[[str], str] = ask_terminal) -> Secret:
     """Asked twice. Raises PassphraseError when the two differ."""
     first = from_prompt(prompt, ask=ask)
-    if from_prompt("The same once more", ask=ask) != first:
+    if from_prompt("Type it again", ask=ask) != first:
         raise PassphraseError("the two passphrases differ", hint="Type the same one twice.")
     return first
 
@@ -72,7 +72,7 @@ def from_fd(number: int, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Secret:
             _read(number, time.monotonic() + timeout_s, _LONGEST_LINE, b"\n"), f"file descriptor {number}"
         )
     except TimeoutError:
-        raise PassphraseError(f"nothing came on file descriptor {number} within {timeout_s:g} s") from None
+        raise PassphraseError(f"no data on file descriptor {number} within {timeout_s:g} s") from None
     except OSError as error:
         raise PassphraseError(f"file descriptor {number} cannot be read: {error.strerror}") from None
     finally:
@@ -107,7 +107,7 @@ def from_command(argv: Sequence[str], *, timeout_s: float = COMMAND_TIMEOUT_S) -
         _end(process)
 
 
-_TRY: Final = "Run it by hand as the user that this program runs as, with no terminal (setsid)."
+_TRY: Final = "Run it by hand as the same user, without a terminal (setsid)."
 
 
 def _output(process: subprocess.Popen[bytes], name: str, timeout_s: float) -> Secret:
@@ -170,13 +170,13 @@ def read_key_file(path: Path) -> RawKey:
 
 def _check_key_file(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise PassphraseError(f"the key file {path} is no plain file")
+        raise PassphraseError(f"the key file {path} is not a regular file")
     if status.st_uid != os.geteuid():
         raise PassphraseError(f"the key file {path} belongs to another user", hint=f"chown it to uid {os.geteuid()}.")
     if status.st_mode & 0o077:
         raise PassphraseError(
             f"others may read or write the key file {path} (mode {stat.S_IMODE(status.st_mode):04o})",
-            hint="Distrust the key if others use this machine; else: chmod 600",
+            hint="If others use this machine, replace the key; otherwise: chmod 600",
         )
 
 
@@ -188,7 +188,7 @@ def write_key_file(path: Path, key: RawKey) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise PassphraseError(
-            f"the key file {path} cannot be made: {error.strerror}", hint="Choose another path."
+            f"the key file {path} cannot be created: {error.strerror}", hint="Choose another path."
         ) from None
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -220,7 +220,7 @@ def _read(descriptor: int, deadline: float, limit: int, until: bytes = b"") -> b
                 break
             data += chunk
             if len(data) > limit and not (until and until in data):
-                raise PassphraseError(f"more than {limit} bytes came instead of a passphrase")
+                raise PassphraseError(f"got more than {limit} bytes instead of a passphrase")
     return data
 
 

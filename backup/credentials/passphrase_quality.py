@@ -83,7 +83,7 @@ def assess(text: str) -> Quality:
     """The estimate for `text`, which is kept nowhere."""
     bits = _bits(text)
     if not text:
-        return Quality(0.0, Strength.EMPTY, 0, "Four or more words drawn by chance are easy to type and hard to guess.")
+        return Quality(0.0, Strength.EMPTY, 0, "Four or more random words are easy to type and hard to guess.")
     strength, filled = next((word, step) for least, word, step in _FROM_BITS if bits >= least)
     return Quality(bits, strength, filled, _advice(text, strength))
 
@@ -92,10 +92,10 @@ def _advice(text: str, strength: Strength) -> str:
     if strength in (Strength.GOOD, Strength.STRONG):
         return ""
     if _common(text):
-        return "This is among the first that are tried."
+        return "This is among the first guesses."
     if strength is Strength.FAIR:
-        return "One more word, drawn by chance, makes it good."
-    return "Add words that have nothing to do with each other; a number or sign at the end helps little."
+        return "One more random word makes it good."
+    return "Add unrelated words; a digit or symbol at the end helps little."
 
 
 def _bits(text: str) -> float:

@@ -21,8 +21,8 @@ from backup.system.text import safe
 from providers.secret import Secret
 
 WARNING: Final = (
-    "WARNING: whoever has this page can read, change and delete these backups. Print it, lock it away from the machine "
-    "it is about, and make a new one after each change of keys. This program keeps no copy of it."
+    "WARNING: anyone who has this page can read, change and delete these backups. Print it, lock it away from the "
+    "machine it describes, and make a new one after each change of keys. This program keeps no copy of it."
 )
 _WIDTH: Final = 78
 _NEEDS_QUOTES: Final = re.compile(r'\s|.*\s$|`|"""')
@@ -115,11 +115,11 @@ def _how() -> str:
             "How to read the backups on any machine:",
             "  1. Install rclone (https://rclone.org/downloads); nothing else is needed.",
             "  2. Type or scan the lines of an instance into a file rclone.conf.",
-            "  3. Look:      rclone --config rclone.conf lsf NAME:",
+            "  3. List:      rclone --config rclone.conf lsf NAME:",
             "     Copy back: rclone --config rclone.conf copy NAME: /where/to --progress",
             "Each setting is one line, however long: where the edge of the page breaks it, it",
-            "goes on without a blank. A value in double quotes, above the lines for rclone, is",
-            "written as JSON writes text: \\n is a line break.",
+            "continues without a space. A value in double quotes, above the lines for rclone, is",
+            "a JSON string: \\n is a line break.",
         ]
     )
 
@@ -134,7 +134,7 @@ def _instance(instance: KitInstance, config: Secret | None) -> str:
     if instance.service == "local":
         lines += ["  Plain files in that folder: read them as they are. A copy on the same disk is no backup."]
     elif config is None:
-        lines += ["  rclone has no entry for this service here: use its own programs with the values above."]
+        lines += ["  There is no rclone entry for this service: use its own programs with the values above."]
     lines += [f"  NOT ON THIS PAGE: {missing}" for missing in _missing(instance)]
     if config:
         lines += ["", *config.reveal().splitlines()]
@@ -153,8 +153,8 @@ def _missing(instance: KitInstance) -> Iterable[str]:
 
 def _vault(vault: VaultInfo | None) -> str:
     if vault is None:
-        return "The secrets were kept in the keyring of that machine. This page stands for it."
-    lines = [f"The secrets were kept in the vault {safe(str(vault.path))}. This page stands for it; it opens with:"]
+        return "The secrets were kept in the keyring of that machine. This page replaces it."
+    lines = [f"The secrets were kept in the vault {safe(str(vault.path))}. This page replaces it; it opens with:"]
     lines += [f"  slot {slot.id}: {slot.kind.value} {safe(slot.label)}".rstrip() for slot in vault.slots]
     return "\n".join(lines)
 
@@ -179,7 +179,7 @@ def _line(kind: str, key: str, value: str) -> str:
     value = _on_one_line(value)
     if safe(value) != value or _INTERPOLATED.search(value):
         option = f"--{kind}-{key.replace('_', '-')}"
-        return f"# {key}: rclone's file cannot hold this value; give it with the option {option}, as it stands above"
+        return f"# {key}: rclone's file cannot hold this value; give it with the option {option}, as written above"
     quotes = '"""' if _NEEDS_QUOTES.match(value) else ""
     return f"{key} = {quotes}{value}{quotes}"
 

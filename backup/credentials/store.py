@@ -123,7 +123,7 @@ class CredentialStore:
         if len(text) > _MOST_ON_WINDOWS and selection.kind_of(self._choose()) is StoreBackend.CREDENTIAL_MANAGER:
             raise CredentialStoreError(
                 f"the entry {key!r} is too long for the {TITLES[StoreBackend.CREDENTIAL_MANAGER]}",
-                hint=f"It has {len(text)} characters, of {_MOST_ON_WINDOWS} that fit. The vault has room.",
+                hint=f"It has {len(text)} characters; at most {_MOST_ON_WINDOWS} fit. The vault has room.",
                 remedies=(Remedy(Action.MOVE_CREDENTIALS, value=StoreBackend.VAULT.value),),
                 code="not_kept",
             )

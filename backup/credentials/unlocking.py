@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = 3
-_ELSEWHERE: Final = "Unlock it by its own means."
+_ELSEWHERE: Final = "Use its own program."
 
 _opening: Final = threading.Lock()
 
@@ -120,7 +120,7 @@ def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: f
 
             collection.unlock_default(passphrase, timeout_s=timeout_s)
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
-            raise Unsupported(f"the {TITLES[kind]} is not unlocked from here", hint=_ELSEWHERE)
+            raise Unsupported(f"the {TITLES[kind]} cannot be unlocked from here", hint=_ELSEWHERE)
 
 
 def create(
@@ -137,7 +137,7 @@ def create(
 
             collection.create_default(passphrase, timeout_s=timeout_s)
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
-            raise Unsupported(f"the {TITLES[kind]} is there already", hint=_ELSEWHERE)
+            raise Unsupported(f"the {TITLES[kind]} exists already", hint=_ELSEWHERE)
     with file.edit(paths) as draft:
         found = draft.configuration
         if found.store.backend is None and not found.credentials:  # else they are elsewhere, and are moved on request
@@ -154,7 +154,7 @@ def lock(paths: Paths, kind: StoreBackend) -> None:
 
             collection.lock_default()
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
-            raise Unsupported(f"the {TITLES[kind]} is not locked from here", hint=_ELSEWHERE)
+            raise Unsupported(f"the {TITLES[kind]} cannot be locked from here", hint=_ELSEWHERE)
 
 
 def change_passphrase(
@@ -164,7 +164,8 @@ def change_passphrase(
     redaction.hide(old, new)
     if kind is not StoreBackend.VAULT:
         raise Unsupported(
-            "only the vault's passphrase is changed from here", hint="Change a keyring's by its own program (seahorse)."
+            "only the vault's passphrase can be changed from here",
+            hint="Use the keyring's own program (seahorse).",
         )
     _vault(paths, cost).file.change_passphrase(old, new)
 

@@ -58,7 +58,7 @@ class Authorizations:
                 self._open[name] = _Open(flow)
         if full:
             flow.close()
-            raise Conflict("too many authorisations are under way", hint="Leave the others first.")
+            raise Conflict("too many authorisations are in progress", hint="End the others first.")
         return BegunAuthorization(flow=name, authorization=authorization)
 
     def finish(self, name: str, pasted: str) -> Grant:
@@ -89,7 +89,7 @@ class Authorizations:
         with self._lock:
             opened = self._open.get(name)
         if opened is None:
-            raise Authentication("this authorisation is over", hint="Begin anew.", code=EXPIRED)
+            raise Authentication("this authorisation is over", hint="Start again.", code=EXPIRED)
         return opened
 
     def _granted(self, name: str, grant: Grant) -> Grant:

@@ -24,7 +24,7 @@ def from_data(value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind, dec_hook=_typed, str_keys=True)
     except msgspec.ValidationError as error:
-        raise ConnectionLost(f"the other process answered in another form: {error}") from error
+        raise ConnectionLost(f"the other process answered in an unexpected form: {error}") from error
 
 
 def _plain(value: Any) -> str:
@@ -32,7 +32,7 @@ def _plain(value: Any) -> str:
         return value.reveal()
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is no data")
+    raise TypeError(f"{type(value).__name__} cannot be encoded")
 
 
 def _typed(kind: type[Any], text: Any) -> Any:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class TookTooLong(Transient):
-    cure = "Check the network and the service, then ask again."
+    cure = "Check the network and the service, then try again."
 
 
 def in_time(

@@ -22,17 +22,19 @@ def write(checkout: Path, name: str) -> list[Path]:
     Raises InvalidName, Conflict when there is one, Unsupported where `checkout` is none; then nothing was written.
     """
     if not _NAME.fullmatch(name) or not name.isidentifier():
-        raise InvalidName(f"{name!r} is no name of a service", hint="Use small letters, digits and _, a letter first.")
+        raise InvalidName(
+            f"{name!r} is not a service name", hint="Use a lower-case letter, then letters, digits and _."
+        )
     registry, harnesses = checkout / "providers" / "registry.py", checkout / "tests" / "contract" / "harnesses.py"
     project = checkout / "pyproject.toml"
     if not all(path.is_file() for path in (registry, harnesses, project)):
         raise Unsupported(
-            f"{checkout} is no checkout of this program", hint="Run it in the folder that has providers/ and tests/."
+            f"{checkout} is not a checkout of this program", hint="Run it in the folder that has providers/ and tests/."
         )
     folder = checkout / "providers" / name
     harness = checkout / "tests" / "contract" / f"{name}_harness.py"
     if folder.exists() or harness.exists():
-        raise Conflict(f"{folder}: is already there", hint="Choose another name, or remove it first.")
+        raise Conflict(f"{folder} exists already", hint="Choose another name, or remove it first.")
     changed = {
         registry: _registered(registry.read_text(), name),
         harnesses: _listed(harnesses.read_text(), name),
@@ -103,5 +105,5 @@ def _sorted_imports(text: str) -> str:
 def _once(pattern: str, new: str, text: str) -> str:
     changed, count = re.subn(pattern, new, text, count=1)
     if not count:
-        raise Unsupported("the registry is not as it was", hint="Add the service by hand: CONTRIBUTING.md says where.")
+        raise Unsupported("the registry has another form", hint="Add the service by hand: CONTRIBUTING.md says where.")
     return changed

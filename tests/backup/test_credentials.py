@@ -173,7 +173,7 @@ def test_a_read_only_configuration_keeps_the_keyring_untouched(paths: Paths):
 def test_an_entry_of_another_program_is_reported_without_its_text(paths: Paths):
     backend = MemoryKeyring()
     backend.set_password("homeserver-backup:offsite", "homeserver-backup", "hunter2-not-json")
-    with pytest.raises(CredentialStoreError, match="not one of this program") as caught:
+    with pytest.raises(CredentialStoreError, match="not written by this program") as caught:
         CredentialStore(paths, backend=lambda: backend).get("offsite")
     assert "hunter2" not in str(caught.value)
     assert caught.value.code == "malformed"

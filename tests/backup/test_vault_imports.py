@@ -81,7 +81,7 @@ def test_the_guides_structure_is_imported() -> None:
     assert (minio.name, minio.service) == ("minio-at-home", "aws_s3")
     assert minio.values == {"access_key": "AK", "container": "c"}
     assert _plain(minio) == {"secret_key": "canary-s3"}
-    assert minio.notes == ("left out, since AWS S3 has no such setting: api_key, flags",)
+    assert minio.notes == ("left out, no such setting of AWS S3: api_key, flags",)
     assert found["local"].values == {"container": "/mnt/disk"}
     assert [(item.source, "no service" in item.reason) for item in findings.skipped] == [("old_service", True)]
     assert "canary" not in repr(findings)
@@ -317,7 +317,7 @@ host = example.net
     assert {item.source: item.reason for item in findings.skipped} == {
         "names": "its encryption differs from rclone's standard in filename_encryption",
         "loop": "it wraps itself",
-        "gone": "it wraps the remote 'nowhere', which is not there",
+        "gone": "it wraps the remote 'nowhere', which does not exist",
         "sftp": "this program has no service for rclone's type 'sftp'",
     }
     assert "canary" not in repr(findings)

@@ -113,7 +113,7 @@ def test_other_services_and_what_cannot_be_written() -> None:
     assert '"refresh_token":"r"' in config.reveal()
     unknown = KitInstance(name="x", service="plug_in", title="", settings={}, secrets={"token": Secret("canary")})
     assert rclone_config(unknown) is None
-    assert "no entry" in recovery_kit([unknown], host="h", made_on="today").reveal()
+    assert "no rclone entry" in recovery_kit([unknown], host="h", made_on="today").reveal()
     broken = KitInstance(
         name="x", service="aws_s3", title="", settings={}, secrets={"secret_key": Secret("a\n[evil]\ntype = local")}
     )

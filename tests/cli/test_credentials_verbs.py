@@ -118,7 +118,7 @@ def test_password_command_opens_it_by_itself(cli: Cli, cheap_vault: Paths, tmp_p
     assert config.load(cheap_vault).store.password_command == ()
     done = cli("credentials", "unattended", "command", "--password-command", str(script), "--json")
     assert done.code == 0, done.err
-    assert done.json()["protects"].startswith("Guards")
+    assert done.json()["protects"].startswith("Protects")
     unlocked_here(vault_path(cheap_vault)).lock()
     assert cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n").code == 0
     assert cli("credentials", "doctor", "--json").json()["findings"]
@@ -164,7 +164,7 @@ def test_a_key_file_and_the_units_for_it(cli: Cli, cheap_vault: Paths, opened: C
     (finding,) = [
         found
         for found in cli("credentials", "doctor", "--json").json()["findings"]
-        if found["what"] == "jobs without you"
+        if found["what"] == "unattended jobs"
     ]
     assert finding["verdict"] == "ok"
 

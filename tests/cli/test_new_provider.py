@@ -66,4 +66,4 @@ def test_what_is_refused(cli: Cli, checkout: Path, tmp_path: Path):
     assert cli("new-provider", "../evil", "--checkout", str(checkout)).code == ExitCode.UNSUPPORTED
     elsewhere = cli("new-provider", "acme", "--checkout", str(tmp_path))
     assert elsewhere.code == ExitCode.UNSUPPORTED
-    assert "no checkout" in elsewhere.err
+    assert "not a checkout" in elsewhere.err

@@ -30,7 +30,7 @@ def test_the_vault_is_offered_made_and_used(terminal: Terminal, paths: Paths) ->
         terminal.press("y", "enter")
         terminal.wait_for("Passphrase of the new vault")
         terminal.press(PASSPHRASE, "enter")
-        terminal.wait_for("The same once more")
+        terminal.wait_for("Type it again")
         terminal.press(PASSPHRASE, "enter")
         terminal.wait_for("Secret of AK")
         terminal.press("canary-secret", "enter")

@@ -137,7 +137,7 @@ async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path:
             (tmp_path / "wrong").write_text(text)
             app.focused.value = str(tmp_path / "wrong")  # type: ignore[union-attr]
             await pilot.press("enter")
-            await sees(pilot, told, "→ Give what `rclone config dump` prints.")
+            await sees(pilot, told, "→ Pass the output of `rclone config dump`.")
         assert obscured not in screen_text(app)
         app.focused.value = str(dump)  # type: ignore[union-attr]
         await pilot.press("enter")

@@ -245,7 +245,7 @@ async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_en
         await pilot.press("3", "u")
         await sees(pilot, "Create the vault", "credentials are to be set anew")
         await pilot.press(*"password1")
-        await sees(pilot, "very weak · guessed within a minute", "among the first that are tried")
+        await sees(pilot, "very weak · guessed within a minute", "among the first guesses")
         await pilot.press("enter", *"password1", "enter")
         await sees(pilot, "Too easy to guess. ↵ again takes it all the same.")
         assert core.typed == []

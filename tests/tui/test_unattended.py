@@ -94,7 +94,7 @@ async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: P
         await pilot.press("enter")
         await sees(pilot, "Replace the units?", "is there with another text")
         await pilot.press("escape")
-        await sees(pilot, "Look at it, then replace it.")
+        await sees(pilot, "Check it, then replace it.")
         assert (units / "homeserver-backup.timer").read_text() == "mine"
     assert config.load(vault).store.key_file == str(key_file)
 

@@ -45,7 +45,7 @@ def from_aws_process(printed: str, services: Services | None = None) -> ImportFi
     found = tree.get("Credentials", tree) if isinstance(tree, dict) else None
     if not isinstance(found, dict) or not found.get("AccessKeyId") or not found.get("SecretAccessKey"):
         raise InvalidConfiguration(
-            "it does not hold AccessKeyId and SecretAccessKey", hint="Give what the credential_process prints."
+            "it does not hold AccessKeyId and SecretAccessKey", hint="Pass the output of the credential_process."
         )
     values = {
         "aws_access_key_id": str(found["AccessKeyId"]),
@@ -74,9 +74,7 @@ def from_aws_profiles(credentials: str, config: str = "", services: Services | N
 def _profile(name: str, values: Mapping[str, str]) -> FoundProvider | Skipped:
     if not values.get("aws_access_key_id") or not values.get("aws_secret_access_key"):
         reason = next((why for key, why in _NO_KEYS.items() if key in values), "it has no keys")
-        return Skipped(
-            source=name, reason=f"{reason}; write its name into the setting `profile` of an instance instead"
-        )
+        return Skipped(source=name, reason=f"{reason}; set its name as `profile` of a provider instead")
     session = values.get("aws_session_token")
     nested = dict(re.findall(r"^\s*(\w+)\s*=\s*(\S+)\s*$", values.get("s3", ""), re.MULTILINE))
     return FoundProvider(
@@ -92,7 +90,7 @@ def _profile(name: str, values: Mapping[str, str]) -> FoundProvider | Skipped:
             "ca_bundle": values.get("ca_bundle"),
         },
         expires_at=_ends_at(values) if session else None,
-        notes=("these are temporary credentials, which end within hours",) if session else (),
+        notes=("these are temporary credentials, which expire within hours",) if session else (),
     )
 
 
@@ -112,5 +110,5 @@ def _ini(text: str) -> dict[str, dict[str, str]]:
         parser.read_string(text.removeprefix("\ufeff"))
     except configparser.Error as error:  # its text repeats lines of the file
         line = getattr(error, "lineno", None) or next((number for number, _ in getattr(error, "errors", ())), 0)
-        raise InvalidConfiguration(f"it is no file of AWS profiles: line {line}", hint="Look there.") from None
+        raise InvalidConfiguration(f"not a file of AWS profiles: line {line}", hint="Correct that line.") from None
     return {section: dict(parser.items(section)) for section in parser.sections()}

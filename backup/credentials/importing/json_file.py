@@ -95,7 +95,7 @@ def _fit(item: FoundProvider, cls: type[ProviderSettings], name: str) -> Importe
             values[key] = _text(value)
     notes = list(item.notes)
     if left_out:
-        notes.append(f"left out, since {cls.title or item.service} has no such setting: {', '.join(sorted(left_out))}")
+        notes.append(f"left out, no such setting of {cls.title or item.service}: {', '.join(sorted(left_out))}")
     missing = [field.name for field in known.values() if field.required and field.name not in {**values, **secrets}]
     if missing:
         notes.append(f"still to be set: {', '.join(missing)}")
@@ -185,10 +185,10 @@ def _json(text: str) -> dict[str, Any]:
         tree = json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         raise InvalidConfiguration(
-            f"it is not JSON: line {error.lineno}, column {error.colno}", hint="Look there."
+            f"it is not JSON: line {error.lineno}, column {error.colno}", hint="Correct that line."
         ) from None
     except RecursionError:
-        raise InvalidConfiguration("it is not a configuration: nested too deep", hint="Look at the file.") from None
+        raise InvalidConfiguration("it is not a configuration: nested too deep", hint="Check the file.") from None
     if not isinstance(tree, dict):
-        raise InvalidConfiguration("it is not a configuration: no JSON object", hint="Look at the file.")
+        raise InvalidConfiguration("it is not a configuration: no JSON object", hint="Check the file.")
     return tree

@@ -15,7 +15,7 @@ from providers.secret import Secret
 
 Remote = Mapping[str, str]
 
-_HINT: Final = "Give what `rclone config dump` prints."
+_HINT: Final = "Pass the output of `rclone config dump`."
 _WITHOUT_COUNTERPART: Final[dict[str, tuple[str, ...]]] = {
     "s3": ("storage_class", "server_side_encryption", "sse_kms_key_id", "acl", "bucket_acl", "role_arn"),
     "b2": ("download_url",),
@@ -57,7 +57,7 @@ def _remote(name: str, remotes: Mapping[str, Remote]) -> FoundProvider | Skipped
 def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> FoundProvider:
     remote = remotes.get(name)
     if remote is None:
-        raise InvalidConfiguration(f"it wraps the remote {name!r}, which is not there")
+        raise InvalidConfiguration(f"it wraps the remote {name!r}, which does not exist")
     if depth > _DEEPEST:
         raise InvalidConfiguration("it wraps itself")
     kind = remote.get("type", "")
@@ -68,7 +68,7 @@ def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> F
         raise InvalidConfiguration(f"this program has no service for rclone's type {kind!r}")
     found = reader(name, remote, path)
     left = [key for key in _WITHOUT_COUNTERPART.get(kind, ()) if remote.get(key, "") not in ("", "false")]
-    note = (f"not taken over, since this program has nothing like it: {', '.join(left)}",) if left else ()
+    note = (f"not imported, because this program has no counterpart: {', '.join(left)}",) if left else ()
     return msgspec.structs.replace(found, notes=(*found.notes, *note))
 
 
@@ -78,7 +78,7 @@ def _wrapping(name: str, remote: Remote, path: str, remotes: Mapping[str, Remote
     found = _found(inner, below, remotes, depth + 1) if colon else _local(name, remote, below)
     encryption = _encryption(remote) if remote["type"] == "crypt" else {}
     if encryption and "encryption_key" in found.fields:
-        raise InvalidConfiguration("it encrypts what is encrypted already")
+        raise InvalidConfiguration("it encrypts a remote that is already encrypted")
     return FoundProvider(source=name, service=found.service, fields={**found.fields, **encryption}, notes=found.notes)
 
 
@@ -139,7 +139,7 @@ def _dropbox(name: str, remote: Remote, path: str) -> FoundProvider:
     }
     notes = _of_another_app(remote)
     if not notes and remote.get("client_secret"):  # Dropbox renews such a token only for who has the secret too
-        notes = ("its token can be renewed only with the app's secret, which this program does not use: authorise it",)
+        notes = ("its token can be renewed only with the app's secret, which is not used here: authorise this program",)
     return FoundProvider(source=name, service="dropbox", fields=fields, notes=notes)
 
 
@@ -147,7 +147,7 @@ def _drive(name: str, remote: Remote, path: str) -> FoundProvider:
     scope = remote.get("scope") or "drive"  # as rclone takes it
     notes = _of_another_app(remote)
     if scope not in _SCOPES:
-        notes += (f"its access {scope} is not enough for copies: authorise this program",)
+        notes += (f"its scope {scope} does not allow backups: authorise this program",)
     fields = {
         "client_id": remote.get("client_id"),
         "client_secret": _maybe(remote.get("client_secret", "")),

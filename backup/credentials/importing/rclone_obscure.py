@@ -28,7 +28,7 @@ def reveal(obscured: str) -> Secret:
         return Secret(_stream(data[:_BLOCK_BYTES], data[_BLOCK_BYTES:]).decode("utf-8"))
     except (binascii.Error, ValueError):
         raise InvalidConfiguration(
-            "a password is not obscured as rclone does it",
+            "a password is not in rclone's obscured form",
             hint="Take it from `rclone config dump`, not from a file edited by hand.",
         ) from None
 

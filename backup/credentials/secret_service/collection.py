@@ -61,14 +61,14 @@ class CollectionError(CredentialStoreError):
 class WrongKeyringPassword(CollectionError):
     kind = "keyring_wrong_password"
     state = StoreState.LOCKED
-    cure = f"Type it again: it is the keyring's own, on a desktop most often that of the log-in. {_VAULT}"
+    cure = f"Type it again: it is the keyring's own, on a desktop usually the login password. {_VAULT}"
 
 
 class NotOffered(CollectionError):
     """This Secret Service is not GNOME Keyring, or one without the interface."""
 
     kind = "keyring_not_offered"
-    cure = f"Unlock it by its own program. {_VAULT}"
+    cure = f"Unlock it with its own program. {_VAULT}"
 
 
 class Dismissed(CollectionError):
@@ -96,7 +96,7 @@ class NoSecretService(CollectionError):
 class NoAnswer(CollectionError):
     kind = "keyring_no_answer"
     state = StoreState.HUNG
-    cure = f"End gnome-keyring-daemon, or log out and in again. {_VAULT}"
+    cure = f"Stop gnome-keyring-daemon, or log out and in again. {_VAULT}"
 
 
 def unlock_default(password: Secret, *, timeout_s: float = 5.0) -> None:
@@ -192,11 +192,11 @@ def _collection_errors(timeout_s: float) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise NoAnswer(f"the keyring gave no answer within {timeout_s:g} s") from error
+        raise NoAnswer(f"the keyring did not answer within {timeout_s:g} s") from error
     except PromptDismissedException as error:
         raise Dismissed("the prompt was dismissed") from error
     except ItemNotFoundException as error:
-        raise _of_reply(error.__cause__, "the keyring vanished meanwhile") from error
+        raise _of_reply(error.__cause__, "the keyring has disappeared") from error
     except DBusErrorResponse as error:
         raise _of_reply(error, f"the keyring answered {error.name}") from error
     except (KeyringError, SecretStorageException, OSError) as error:

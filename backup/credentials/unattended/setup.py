@@ -136,8 +136,8 @@ def _refuse_other_stores(paths: Paths) -> None:
     kind = selection.kind_of(selection.choose(paths))
     if kind is not StoreBackend.VAULT:
         raise Unsupported(
-            f"credentials are kept in the {TITLES[kind] if kind else 'keyring'}, which only its owner opens",
-            hint="Take them to the vault first.",
+            f"credentials are kept in the {TITLES[kind] if kind else 'keyring'}, which only you can unlock",
+            hint="Move them to the vault first.",
             remedies=(Remedy(Action.MOVE_CREDENTIALS, value=StoreBackend.VAULT.value),),
         )
 

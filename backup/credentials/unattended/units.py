@@ -39,16 +39,16 @@ class Variant(StrEnum):
 
 PROTECTION: Final = {
     Variant.SYSTEMD_CREDENTIAL: (
-        "Guards a copied home folder or a backup of it, since the key is encrypted with one of this machine; "
-        "not against root, nor the thief of an unencrypted disk."
+        "Protects a copied home folder or a backup of it, because the key is encrypted for this machine; "
+        "not against root, or the thief of an unencrypted disk."
     ),
     Variant.KEY_FILE: (
-        "Guards against other users of this machine, who cannot read the file; not against root, the thief of an "
-        "unencrypted disk, or whoever gets a copy of both the file and the vault."
+        "Protects against other users of this machine, who cannot read the file; not against root, the thief of an "
+        "unencrypted disk, or anyone with a copy of both the file and the vault."
     ),
     Variant.PASSWORD_COMMAND: (
-        "Guards as well as the program that is asked does when nobody is there to unlock it; "
-        "not against root, nor other processes of yours, which may ask it too."
+        "Protects as well as the program it asks, if nobody has to unlock that one; "
+        "not against root, or other processes of yours, which can ask it too."
     ),
 }
 
@@ -143,7 +143,7 @@ def resume_setup(variant: Variant, *, user: str, command: Sequence[str], key_fil
             f"systemctl --user enable {unit.name}",
         ),
         notes=(
-            "Without linger a user's services start at log-in only, and end with the last session.",
+            "Without linger, user services start only at login, and end with the last session.",
             *_notes(variant),
         ),
         user_units=True,
@@ -168,7 +168,7 @@ def write_units(setup: Setup, folder: Path, *, replace: bool = False) -> dict[Pa
         changed = [path.name for path, state in states.items() if state is WriteState.REPLACED]
         if changed and not replace:
             raise Conflict(
-                f"{', '.join(changed)} in {folder} is there with another text", hint="Look at it, then replace it."
+                f"{', '.join(changed)} in {folder} exists with other content", hint="Check it, then replace it."
             )
         for unit in setup.units:
             path = folder / unit.name
@@ -177,7 +177,7 @@ def write_units(setup: Setup, folder: Path, *, replace: bool = False) -> dict[Pa
                 path.chmod(0o644)
     except OSError as error:
         raise PermissionDenied(
-            f"{folder} cannot be written: {error.strerror}", hint="Choose a folder of yours."
+            f"{folder} cannot be written: {error.strerror}", hint="Choose a folder that you can write to."
         ) from error
     return states
 
@@ -268,7 +268,7 @@ def _source(variant: Variant, key_file: Path | None, *, system: bool) -> list[st
     if variant is Variant.PASSWORD_COMMAND:
         return []
     if key_file is None or not key_file.is_absolute():
-        raise InvalidConfiguration("a key file is named by its absolute path", field="key_file")
+        raise InvalidConfiguration("a key file needs an absolute path", field="key_file")
     if system:
         return [f"LoadCredential={CREDENTIAL_NAME}:{_plain(str(key_file)).replace('%', '%%')}"]
     return [f"Environment={_quoted(f'KEYRING_PROPERTY_KEY_FILE={key_file}', dollar='$')}"]
@@ -283,7 +283,7 @@ def _notes(variant: Variant) -> tuple[str, ...]:
         case Variant.KEY_FILE:
             return ("Leave the key file out of every backup that holds the vault. Cron jobs use the same file.",)
         case Variant.PASSWORD_COMMAND:
-            return ("password_command stands in the configuration now; it is run without terminal and input.",)
+            return ("password_command is in the configuration now; it runs without terminal and input.",)
 
 
 def _unit(*sections: tuple[str, list[str]]) -> str:
@@ -312,5 +312,5 @@ def _plain(text: str) -> str:
 
 def _user(name: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_.-]{0,31}\$?", name):
-        raise InvalidConfiguration("user: not the name of a user", field="user")
+        raise InvalidConfiguration("user: not a valid user name", field="user")
     return name

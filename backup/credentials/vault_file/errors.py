@@ -31,7 +31,7 @@ from providers.remedies import Action, Remedy
 
 _RESTORE: Final = (
     "The file was left as it is. Restore it from a backup; "
-    "or move it away, create a new vault and set the credentials anew."
+    "or move it away, create a new vault and set the credentials again."
 )
 
 
@@ -63,7 +63,7 @@ class VaultMissing(VaultError):
 
 class VaultExists(VaultError):
     kind = "vault_exists"
-    cure = "Unlock it; or move the file away first, if what it holds is not needed."
+    cure = "Unlock it; or move the file away first, if its contents are not needed."
 
 
 class VaultLocked(VaultError):
@@ -78,14 +78,14 @@ class WrongPassphrase(VaultError):
     state = StoreState.LOCKED
     cure = (
         "Type it again (keyboard layout, Caps Lock). If it is lost: another slot (a key file, an unattended job) still "
-        "opens the vault; without one the credentials in it are lost and must be set anew. No backup is lost by that."
+        "opens the vault. Without one, the credentials in it are lost and must be set again. No backup is lost."
     )
 
 
 class WrongKey(VaultError):
     kind = "vault_wrong_key"
     state = StoreState.LOCKED
-    cure = "Unlock the vault with its passphrase, and add a slot for this key anew."
+    cure = "Unlock the vault with its passphrase, and add a slot for this key again."
 
 
 class VaultTruncated(VaultError):
@@ -129,7 +129,7 @@ class VaultNotReadable(VaultError):
 
 class VaultNotWritten(VaultError):
     kind = "vault_not_written"
-    cure = "Check the rights of the folder, the room on the disk, and the disk; what was in the vault is kept."
+    cure = "Check the folder's permissions, the free space, and the disk; the vault's former contents are kept."
 
 
 class VaultBusy(VaultError):
@@ -139,7 +139,7 @@ class VaultBusy(VaultError):
 
 class SlotRefused(VaultError):
     kind = "vault_slot"
-    cure = "Look at the list of slots, then decide again."
+    cure = "Check the list of slots, then try again."
 
 
 class PassphraseError(CredentialStoreError):

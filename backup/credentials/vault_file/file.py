@@ -98,7 +98,7 @@ class VaultFile:
         self._make_folder()
         with self._locked():
             if self.exists():
-                raise VaultExists(f"there is a vault already: {self.path}")
+                raise VaultExists(f"a vault exists already: {self.path}")
             key = DataKey.generate()
             header = Header(
                 format=fmt.FORMAT,
@@ -288,9 +288,9 @@ class VaultFile:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             mode = folder.stat().st_mode
         except OSError as error:
-            raise VaultNotWritten(f"{folder} cannot be made: {error.strerror}") from error
+            raise VaultNotWritten(f"{folder} cannot be created: {error.strerror}") from error
         if mode & 0o022:
-            raise VaultNotWritten(f"others may write into {folder}", hint=f"Take that away first: chmod 700 {folder}")
+            raise VaultNotWritten(f"others may write into {folder}", hint=f"Forbid that first: chmod 700 {folder}")
 
     def _seal(self, key: DataKey, header: Header, opener: Opener, label: str) -> Slot:
         return slots.seal(
@@ -306,7 +306,7 @@ class VaultFile:
         taken: set[str] = set()
         for slot in kept:
             if slot.id in taken:
-                raise VaultError("two slots drew the same name by chance", hint="Try again.")
+                raise VaultError("two slots got the same random id", hint="Try again.")
             taken.add(slot.id)
         return msgspec.structs.replace(header, slots=kept)
 

@@ -123,7 +123,7 @@ class DataKey:
         except (binascii.Error, ValueError):
             packed = b""
         if len(packed) != 2 * ID_BYTES + KEY_BYTES + 8:
-            raise WrongKey("what was handed over is no vault key")
+            raise WrongKey("the key handed over is not a vault key")
         found = cls(packed[:ID_BYTES], packed[ID_BYTES : 2 * ID_BYTES], packed[2 * ID_BYTES : 2 * ID_BYTES + KEY_BYTES])
         found.saw(int.from_bytes(packed[-8:], "big"))
         return found
@@ -143,7 +143,7 @@ def encode(header: Header, entries: Mapping[tuple[str, str], str], key: DataKey)
     document = msgspec.structs.replace(document, checksum=_checksum(document))
     data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
     if _opened(decode(data), key) != entries:
-        raise VaultDamaged("what was about to be written does not read back", hint="Distrust this machine's memory.")
+        raise VaultDamaged("the vault to be written does not read back", hint="Check this machine's memory.")
     return data
 
 
@@ -154,7 +154,7 @@ def decode(data: bytes) -> VaultDocument:
     try:
         stamp = msgspec.json.decode(data, type=_Stamped).header
         if stamp.format != FORMAT:
-            raise VaultDamaged("the file is no vault of this program")
+            raise VaultDamaged("the file is not a vault of this program")
         if stamp.version > VERSION:
             raise VaultTooNew(f"the vault has version {stamp.version}; this program knows {VERSION}")
         document = msgspec.json.decode(data, type=VaultDocument)
@@ -165,7 +165,7 @@ def decode(data: bytes) -> VaultDocument:
     if stamp.version != VERSION:
         raise VaultDamaged(f"there is no version {stamp.version} of a vault")
     if not hmac.compare_digest(document.checksum, _checksum(document)):
-        raise VaultDamaged("the vault does not hold the bytes that were written: its checksum disagrees")
+        raise VaultDamaged("the vault does not hold the bytes that were written: its checksum does not match")
     return document
 
 
@@ -184,7 +184,7 @@ def open_body(document: VaultDocument, key: DataKey, *, since: int) -> Entries:
 def _opened(document: VaultDocument, key: DataKey) -> Entries:
     header = document.header
     if header.vault_id != key.vault_id:
-        raise VaultLocked("another vault has taken the place of the one that was unlocked")
+        raise VaultLocked("another vault has replaced the one that was unlocked")
     if header.key_id != key.key_id:
         raise VaultLocked("the vault's data key was renewed since it was unlocked")
     plain = decrypt(document.body, canonical(header), document.nonce, key.reveal())
@@ -203,9 +203,9 @@ def _entries(plain: bytes) -> Entries:
         found: Any = json.loads(plain)
         entries = {(service, username): secret for service, username, secret in found}
     except (ValueError, TypeError):
-        raise VaultDamaged("the vault opens, but what is in it is not of this program") from None
+        raise VaultDamaged("the vault opens, but its contents are not of this program") from None
     if not all(isinstance(text, str) for names, secret in entries.items() for text in (*names, secret)):
-        raise VaultDamaged("the vault opens, but what is in it is not of this program")
+        raise VaultDamaged("the vault opens, but its contents are not of this program")
     return entries
 
 

@@ -79,7 +79,7 @@ class RawKey:
         try:
             return cls(base64.b64decode(data.strip(), validate=True))
         except (binascii.Error, ValueError):
-            raise WrongKey("what was given is no vault key: neither 32 bytes nor their base64") from None
+            raise WrongKey("not a vault key: neither 32 bytes nor their base64") from None
 
     def reveal(self) -> bytes:
         return self.__key
@@ -166,7 +166,7 @@ def decrypt(sealed: bytes, bound: bytes, nonce: bytes, key: bytes) -> bytes | No
 
 def _check_cost(slot: Slot) -> None:
     if (slot.cost is None) != (slot.kind is SlotKind.KEY):
-        raise VaultDamaged(f"slot {slot.id} ({slot.kind.value}) does not hold what such a slot holds")
+        raise VaultDamaged(f"slot {slot.id} ({slot.kind.value}) has the wrong fields for its kind")
     cost = slot.cost
     if cost and (cost.memory_bytes > DEAREST.memory_bytes or cost.operations > DEAREST.operations):
         raise VaultTooCostly(
@@ -187,10 +187,10 @@ def _secret(opener: Opener, cost: KdfCost | None, salt: bytes) -> bytes:
         )
     except CryptoError as error:
         if cost.memory_bytes < bindings.crypto_pwhash_argon2id_MEMLIMIT_MIN or cost.operations < 1:
-            raise VaultDamaged("a slot asks for less memory or time than there can be") from error
+            raise VaultDamaged("a slot asks for less memory or time than argon2id allows") from error
         raise VaultNotReadable(
-            f"the machine gave no {cost.memory_bytes // 2**20} MiB of memory to try the passphrase with",
-            hint="End something that needs memory, then try again.",
+            f"this machine has no {cost.memory_bytes // 2**20} MiB of free memory to try the passphrase",
+            hint="Free some memory, then try again.",
         ) from error
 
 
