@@ -1,8 +1,8 @@
-"""What both front ends call: `Core`.
+"""The interface of both front ends: `Core`.
 
 Every method is synchronous, bounded in time, and may be called from any thread; none loads a storage SDK or Textual.
-Questions to a service go through `backup.queries`: answered in the command line's own process, or in the console's
-child. What changes something at a service is queued in the journal and carried out by the worker.
+Questions to a service go through `backup.queries`, and are answered in the command line's own process or in the
+console's child. Changes at a service are queued in the journal and made by the worker.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Core:
-    """Construction is cheap: what a method needs is loaded when it is first called."""
+    """Cheap to construct: what a method needs is loaded on its first call."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
@@ -34,7 +34,7 @@ class Core:
 
     @property
     def queue(self) -> Queue:
-        """Transfers: queued, looked at, paused and cancelled."""
+        """Transfers: queue, list, pause, resume, cancel."""
         return self._opened.queue
 
     @cached_property
@@ -48,11 +48,11 @@ class Core:
         return CredentialStores(self._opened)
 
     def history_days(self) -> int:
-        """How long finished transfers stay in the journal."""
+        """Days that finished transfers stay in the journal."""
         return file.load(self.paths).history_days
 
     def set_history_days(self, text: str) -> int:
-        """The setting `history_days`; '' for the default. Raises InvalidConfiguration for what is no number of days."""
+        """Set `history_days`; '' for the default. Raises InvalidConfiguration if `text` is not a number of days."""
         with file.edit(self.paths) as draft:
             draft.set_history_days(text)
             return draft.configuration.history_days
@@ -62,15 +62,15 @@ class Core:
         return local.entries(folder)
 
     def status(self) -> dict[str, Any]:
-        """Paths, store, worker, queue totals, instances: what `status --json` prints. No secret in it."""
+        """Paths, store, worker, queue totals, instances, as `status --json` prints them. Contains no secret."""
         return status.status(self.paths, self._opened.store, self.queue)
 
     def doctor(self) -> tuple[HealthFinding, ...]:
-        """What holds on this machine for credentials, and for transfers when nobody is there. Never raises."""
+        """Check this machine: credentials and unattended transfers. Never raises."""
         from backup.core import doctor
 
         return doctor.findings(self.paths, self.queue)
 
     def close(self) -> None:
-        """Let go of the journal and the worker's socket; the worker goes on. May be called twice."""
+        """Close the journal and the worker's socket; the worker continues. May be called twice."""
         self._opened.close()

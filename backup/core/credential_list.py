@@ -1,4 +1,4 @@
-"""The credentials in use: of which instances, until when, and in which state."""
+"""The credentials in use, with their instances, expiry and state."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SOON_S: Final = 7 * 86400.0
 def credentials(
     paths: Paths, configuration: Configuration | None = None, *, now: float | None = None
 ) -> tuple[CredentialFact, ...]:
-    """Every entry that is noted, and every one that an instance wants; no store is asked."""
+    """Every credential noted in the configuration or missing for an instance; no store is asked."""
     configuration = configuration or file.load(paths)
     moment = time.time() if now is None else now
-    # Another thread may have saved one since the configuration was read: the next look tells it.
+    # Another thread may have saved one since the configuration was read: the next call has it.
     infos = tuple(info for info in describing.describe_all(paths) if info.name in configuration.instances)
     users = {key: _users(configuration, infos, key) for key in configuration.credentials}
     used_at = last_used.last_used(paths)
@@ -51,13 +51,13 @@ def credentials(
         )
         for key, record in sorted(configuration.credentials.items())
     ]
-    wanting: dict[str, list[str]] = {}
+    missing_for: dict[str, list[str]] = {}
     for info in infos:
         if info.has_credentials is False:
-            wanting.setdefault(configuration.instances[info.name].credentials_key, []).append(info.name)
+            missing_for.setdefault(configuration.instances[info.name].credentials_key, []).append(info.name)
     missing = [
         CredentialFact(key=key, instances=tuple(names), state=CredentialState.MISSING)
-        for key, names in sorted(wanting.items())
+        for key, names in sorted(missing_for.items())
     ]
     return (*found, *missing)
 
@@ -77,7 +77,7 @@ def _state(expires_at: float | None, now: float, users: list[InstanceInfo]) -> C
 
 
 def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
-    """All that the screen of credentials says. Never raises; no store is asked for what it holds."""
+    """Everything the credentials screen shows. Never raises; no store is asked for its contents."""
     configuration = file.load(paths)
     kind, status = store.look()
     return StoreFacts(

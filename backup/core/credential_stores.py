@@ -1,4 +1,4 @@
-"""Where secrets are kept, and what is kept there: choosing, opening and moving credential stores."""
+"""Credential stores and their contents: choosing, opening and moving stores, setting credentials."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 class CredentialStores:
-    """As all of `Core`: synchronous, bounded in time, callable from any thread. No secret comes back out of it, but for
-    the recovery kit, which is asked for by a person."""
+    """As all of `Core`: synchronous, bounded in time, callable from any thread. Returns no secret, except in the
+    recovery kit and for `add_key_slot`."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
@@ -40,15 +40,15 @@ class CredentialStores:
         self._store = opened.store
 
     def status(self) -> StoreStatus:
-        """Where secrets are kept and whether they can be read; asked within 3 s, also of a hung keyring."""
+        """The store in use and whether it can be read; answers within 3 s even if the keyring hangs."""
         return self._store.status()
 
     def facts(self) -> StoreFacts:
-        """All that the screen of credentials says. As `status`, it never raises and asks nobody."""
+        """Everything the credentials screen shows. Never raises and prompts nobody, as `status`."""
         return credential_list.facts(self._paths, self._store, self._opened.queue)
 
     def all(self) -> tuple[CredentialFact, ...]:
-        """Every credential that is kept or wanted, by what the configuration notes; no store is asked."""
+        """Every credential kept or missing, from the configuration; no store is asked."""
         return credential_list.credentials(self._paths)
 
     # Credentials
@@ -62,10 +62,9 @@ class CredentialStores:
         *,
         expires_at: float | None = None,
     ) -> None:
-        """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError
-        and saves nothing when no store can be used. `expires_at` (seconds since 1970): when the service takes them no
-        more, where that is known. Where `name` is a service's, the
-        instance is made."""
+        """Keep an instance's credentials in the store; None leaves that half unchanged. If `name` is a service's, the
+        instance is created. `expires_at` (seconds since 1970): when the service stops accepting them, if known. Raises
+        CredentialStoreError, and saves nothing, if no store can be used."""
         configuration = file.load(self._paths)
         service = editing.service_of(configuration, name)
         cls = settings_class(registry.spec(service))
@@ -84,46 +83,45 @@ class CredentialStores:
         self._opened.changed(name)
 
     def remove(self, name: str) -> bool:
-        """False when there were none."""
+        """Remove an instance's credentials. False if there were none."""
         return editing.remove_credentials(self._paths, name, store=self._store)
 
     def adopt_secrets(self) -> Adoption:
-        """Move secrets that stand in the configuration file to the store; called as a front end starts, which tells the
-        user what became of them. Never raises a ProviderError; without such secrets no keyring is asked."""
+        """Move secrets from the configuration file to the store. Called when a front end starts, which reports the
+        result. Never raises a ProviderError; without such secrets no keyring is asked."""
         return plain_secrets.adopt_secrets(self._paths, self._store)
 
     # Choosing
 
     def choices(self) -> tuple[StoreChoice, ...]:
-        """The stores that this machine could use, each asked within 3 s (side by side), the recommended one marked."""
+        """The stores this machine could use, probed in parallel for at most 3 s; the recommended one is marked."""
         return choice.choices(self._paths)
 
     def use(self, backend: StoreBackend) -> StoreStatus:
-        """Pin a store in the configuration, ready or not. Raises Conflict when credentials are kept in another one:
-        `move` takes them along."""
+        """Pin a store in the configuration, ready or not. Raises Conflict if another store has credentials: `move`
+        moves them."""
         choice.use(self._paths, backend)
         return self.status()
 
     def chosen(self) -> StoreBackend:
-        """The store that the methods below mean where none is named: the one in use, else the one recommended here."""
+        """The default store of the methods below: the one in use, else the recommended one."""
         return choice.chosen(self._paths)
 
-    # Opening. A passphrase that is wrong, an interface that is missing, a prompt that was dismissed: each raises a
-    # CredentialStoreError of its own, whose hint says what helps.
+    # Opening. A wrong passphrase, a missing interface, a dismissed prompt: each raises its own CredentialStoreError
+    # with a hint.
 
     def unlock(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
-        """Open the vault for this process, its questions and the worker; or the session's keyring. What waited for
-        credentials goes on. Half a second for each passphrase slot of a vault."""
+        """Open the vault for this process, its questions and the worker; or the session's keyring. Transfers that wait
+        for credentials continue. Takes half a second for each passphrase slot of a vault."""
         unlocking.unlock(self._paths, passphrase, backend or self.chosen())
         self._opened_now()
         return self.status()
 
     def open(self, ask: Callable[[], Secret] | None = None) -> None:
-        """Open the vault by what the worker at work has it open with (so that a passphrase is typed once for as long as
-        it is at work); else by what is set up for when nobody is there: systemd's credential, a key file,
-        `password_command` (at most 30 s); else by the passphrase that `ask` gets, up to three times. Without any of
-        them, and where there is no store, nothing happens: whoever uses it says so. Raises CredentialStoreError when
-        they do not open it."""
+        """Open the vault with the key of the running worker (so that a passphrase is typed only once while it runs);
+        else with the unattended setup: systemd's credential, a key file, `password_command` (at most 30 s); else with
+        the passphrase that `ask` returns, up to three times. Does nothing without any of them, or without a store: the
+        next use raises. Raises CredentialStoreError if they do not open it."""
         try:
             backend = selection.choose(self._paths)
         except CredentialStoreError:
@@ -132,14 +130,14 @@ class CredentialStores:
         unlocking.open_by_itself(self._paths, backend, ask)
 
     def create(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
-        """Make the vault, or the session's default keyring, with this passphrase; it is open then. Where no store was
-        chosen yet it is from now on. Raises CredentialStoreError, also when there is one already."""
+        """Create and open the vault, or the session's default keyring, with this passphrase. If no store was chosen
+        yet, this one is. Raises CredentialStoreError, also if it exists already."""
         unlocking.create(self._paths, passphrase, backend or self.chosen())
         self._opened_now()
         return self.status()
 
     def lock(self) -> StoreStatus:
-        """Forget the vault's key, here and in the worker (what runs there goes on, what begins waits); or lock the
+        """Forget the vault's key, here and in the worker (running transfers continue, new ones wait); or lock the
         session's keyring for every program."""
         kind = self.chosen()
         unlocking.lock(self._paths, kind)
@@ -148,52 +146,52 @@ class CredentialStores:
         return self.status()
 
     def change_passphrase(self, old: Secret, new: Secret) -> None:
-        """Of the vault; its other slots stay, and who has it open keeps it open. Raises WrongPassphrase; Unsupported
-        for a keyring of the system's. A second for the two."""
+        """Change the passphrase of the vault. Other slots stay, and processes that have it open keep it open. Takes a
+        second. Raises WrongPassphrase; Unsupported for a keyring of the system."""
         unlocking.change_passphrase(self._paths, self.chosen(), old, new)
 
     def slots(self) -> tuple[SlotFact, ...]:
-        """The ways to open the vault. Raises VaultMissing, and what else is wrong with the file."""
+        """The ways to open the vault. Raises VaultMissing, or another VaultError for the file."""
         return slots.read_slots(self._paths)
 
     def add_passphrase(self, passphrase: Secret, label: str) -> SlotFact:
-        """One more passphrase that opens the vault. Raises VaultLocked, SlotRefused. Half a second."""
+        """Add a passphrase that opens the vault. Takes half a second. Raises VaultLocked, SlotRefused."""
         return slots.add_passphrase(self._paths, passphrase, label)
 
     def renew_key(self, passphrase: Secret, *, drop_others: bool = False) -> tuple[SlotFact, ...]:
-        """A new data key for the vault, so that nobody who ever had the old one, or what opened a slot since removed,
-        can read it; the slots that are left. What `passphrase`, the key file and `password_command` open stays; raises
-        SlotRefused for the others unless `drop_others`, WrongPassphrase. A second for each passphrase."""
+        """Give the vault a new data key, so that neither the old one nor the opener of a removed slot can read it.
+        Returns the slots that are left: those that `passphrase`, the key file and `password_command` open. Takes a
+        second for each passphrase. Raises WrongPassphrase, and SlotRefused for other slots unless `drop_others`."""
         kept = slots.renew_key(self._paths, passphrase, drop_others=drop_others)
         self._opened_now()
         return kept
 
     def remove_slot(self, slot_id: str) -> None:
-        """Take a way to open the vault away. Raises SlotRefused for the last one, VaultLocked."""
+        """Remove a way to open the vault. Raises SlotRefused for the last one, VaultLocked."""
         slots.remove_slot(self._paths, slot_id)
 
     def set_up_unattended(self, wanted: WantedSetup) -> Made:
-        """Have the vault open by itself for jobs, and write their units. Needs it unlocked once. Raises
-        CredentialStoreError, InvalidConfiguration; Conflict where a unit is there with another text."""
+        """Let unattended jobs open the vault, and write their units. The vault must be unlocked. Raises
+        CredentialStoreError, InvalidConfiguration; Conflict if a unit exists with other content."""
         from backup.credentials.unattended import setup
 
         return setup.set_up(self._paths, wanted, setup.program_here())
 
     def unattended_ways(self) -> tuple[KeySupply, ...]:
-        """The three ways to have the vault open by itself, and which of them are set up. Nobody is asked."""
+        """The three ways for unattended jobs to open the vault, and which are set up. Prompts nobody."""
         from backup.credentials.unattended import setup
 
         return setup.ways(self._paths)
 
     def add_key_slot(self, label: str) -> Secret:
-        """A key (base64) of a new slot, for systemd-creds: kept nowhere. Raises VaultLocked, SlotRefused."""
+        """Add a slot and return its key (base64) for systemd-creds; kept nowhere. Raises VaultLocked, SlotRefused."""
         from backup.credentials.unattended import setup
 
         return setup.add_key_slot(self._paths, label)
 
     def _opened_now(self) -> None:
-        """Secrets that stood in the configuration move in; what waits for credentials goes on, and the worker gets the
-        key. Without a journal nothing can be waiting."""
+        """Move secrets from the configuration file into the open store, give the worker the key, and let waiting
+        transfers continue."""
         self.adopt_secrets()
         self._opened.changed()
 
@@ -207,12 +205,12 @@ class CredentialStores:
         on_progress: Callable[[MoveProgress], None] | None = None,
         ask: Callable[[], Secret] | None = None,
     ) -> MoveResult:
-        """Copy every credential to another store (which is ready), read each back and compare, switch to it, and, once
-        `confirm_delete` says so, delete the copies in the former store.
+        """Copy every credential to another store, which must be ready; read each back and compare; switch to it; and if
+        `confirm_delete` agrees, delete the copies in the former store.
 
-        May be interrupted at any moment, and asked for again: until the switch the former store is in use and whole,
-        after it the new one. `confirm_delete` is called after the switch, `ask` for the passphrase of a locked vault.
-        Raises CredentialStoreError.
+        May be interrupted at any time and called again: until the switch the former store is in use and complete, after
+        it the new one. `confirm_delete` is called after the switch, `ask` for the passphrase of a locked vault. Raises
+        CredentialStoreError.
         """
         from backup.credentials import moving
 
@@ -224,8 +222,8 @@ class CredentialStores:
         return result
 
     def remove_copies(self, *, on_progress: Callable[[MoveProgress], None] | None = None) -> tuple[str, ...]:
-        """Delete what a move has left in the former store (`StoreFacts.left_in`); the keys that were there. A copy that
-        differs from what is kept now is deleted as well: only the new store is used. Raises CredentialStoreError."""
+        """Delete the copies that a move left in the former store (`StoreFacts.left_in`), also those that differ by now:
+        only the new store is used. Returns their keys. Raises CredentialStoreError."""
         from backup.credentials import moving
 
         return moving.remove_copies(self._paths, on_progress=on_progress)
@@ -233,10 +231,10 @@ class CredentialStores:
     # Recovery
 
     def recovery_kit(self, names: Sequence[str] = (), *, columns: int = 80, dark_background: bool = False) -> Secret:
-        """One printable page with all that is needed to read the backups of these instances (by default of all) on
-        another machine: secrets in clear, with QR codes. Kept nowhere. Raises CredentialStoreError.
+        """One printable page with all that is needed to read the backups of these instances (default: all) on another
+        machine: secrets in clear, with QR codes. Kept nowhere. Raises CredentialStoreError.
 
-        `dark_background`: for a screen of light letters.
+        `dark_background`: for a screen with light text.
         """
         from backup.instances import recovery_kit
 

@@ -1,4 +1,4 @@
-"""What holds on this machine for credentials, and for transfers when nobody is there."""
+"""Checks of this machine: credentials and unattended transfers."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class HealthFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"hint": "
 
 
 def findings(paths: Paths, queue: Queue) -> tuple[HealthFinding, ...]:
-    """What holds on this machine. Each look is bounded; a store is asked within 3 s."""
+    """Findings about this machine. Each check is bounded in time; a store is asked for at most 3 s."""
     choices = store_choice.choices(paths)
     return (
         *_stores(choices),
         _in_use(choices),
-        *_alone(paths, choices),
+        *_unattended(paths, choices),
         *_files(paths),
         _logout(),
         _reboot(),
@@ -85,8 +85,8 @@ def _in_use(choices: tuple[StoreChoice, ...]) -> HealthFinding:
     return HealthFinding(what="store in use", verdict=HealthVerdict.OK, detail=f"{used.title}, {chosen}")
 
 
-def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFinding]:
-    """Whether jobs can read credentials when nobody is there."""
+def _unattended(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFinding]:
+    """Findings on whether unattended jobs can read credentials."""
     used = next((choice.backend for choice in choices if choice.in_use), None)
     what = "unattended jobs"
     if used is not StoreBackend.VAULT:

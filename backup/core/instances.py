@@ -36,21 +36,21 @@ class Instances:
         return describing.describe_services()
 
     def all(self) -> tuple[InstanceInfo, ...]:
-        """Configured instances, and the embedded `local`, which is there from the start. Does not touch the keyring:
-        `has_credentials` is what the configuration's index says."""
+        """Configured instances, and the embedded `local`, which always exists. Does not touch the keyring:
+        `has_credentials` comes from the configuration's index."""
         return default.mark_default(self._paths, describing.describe_all(self._paths))
 
     def default(self) -> str:
-        """The instance that is meant where none is named. Raises InvalidConfiguration where that leaves a choice."""
+        """The instance used if none is named. Raises InvalidConfiguration if that is ambiguous."""
         return default.default_provider(self._paths)
 
     def set_default(self, name: str) -> None:
-        """The setting `default_provider`; '' for none. Raises InvalidConfiguration when there is none of that name."""
+        """Set `default_provider`; '' for none. Raises InvalidConfiguration if there is no such instance."""
         with file.edit(self._paths) as draft:
             draft.set_default_provider(name)
 
     def get(self, name: str) -> InstanceInfo:
-        """Raises InvalidConfiguration when there is none of that name."""
+        """Raises InvalidConfiguration if there is no such instance."""
         return describing.describe(self._paths, name)
 
     def save(
@@ -63,9 +63,9 @@ class Instances:
         enable: bool = False,
         expires_at: float | None = None,
     ) -> InstanceInfo:
-        """Create or change an instance from what was typed into a form (unparsed text per field; fields left out stay
-        as they are). Everything is checked before anything is kept. Secrets go to the credential store, first; what
-        was kept is put back when the file fails. `expires_at`: of the secrets, as in `CredentialStores.set`.
+        """Create or change an instance from the unparsed text of form fields; omitted fields stay unchanged. Everything
+        is checked before anything is kept. Secrets are stored first, in the credential store; if the file cannot be
+        written, the former ones are restored. `expires_at`: of the secrets, as in `CredentialStores.set`.
 
         Raises InvalidConfiguration naming the field, CredentialStoreError.
         """
@@ -92,8 +92,8 @@ class Instances:
         return self.get(name)
 
     def set_setting(self, name: str, key: str, text: str) -> InstanceInfo:
-        """Set one setting from text; creates the instance when `name` is a service's name. A secret key is refused:
-        those come by `CredentialStores.set`. Raises InvalidConfiguration."""
+        """Set one setting from text; creates the instance if `name` is a service's name. Raises InvalidConfiguration,
+        also for a secret setting: use `CredentialStores.set`."""
         configuration = file.load(self._paths)
         if key == "type":
             settings_class(registry.spec(text))
@@ -108,13 +108,13 @@ class Instances:
         return self.save(name, service, {key: text})
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
-        """Change an instance's limit: saved, and taken up by the running worker at once."""
+        """Save an instance's limit; the running worker applies it at once."""
         self.set_setting(instance, "max_bandwidth", "" if bytes_per_s is None else str(bytes_per_s))
         self._opened.queue.set_bandwidth(instance, bytes_per_s)
 
     def remove(self, name: str) -> None:
-        """Remove its settings and its credentials. What is stored at the service stays. Refuses while items are
-        queued."""
+        """Remove the settings and credentials of an instance; its objects at the service stay. Raises Conflict while it
+        has unfinished transfers."""
         if self._opened.queue.open_jobs(name):
             raise Conflict(
                 f"{name} has unfinished transfers",
@@ -130,7 +130,7 @@ class Instances:
             draft.remove(name)
 
     def set_enabled(self, name: str, enabled: bool) -> InstanceInfo:
-        """Enabling needs a passed check (`record_check`); raises InvalidConfiguration when there was none."""
+        """Enable or disable an instance. Raises InvalidConfiguration when enabling without a passed check."""
         info = self.get(name)
         if enabled:
             if info.problem and not info.usable and info.state is not InstanceState.DISABLED:
@@ -146,30 +146,31 @@ class Instances:
         return self.get(name)
 
     def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
-        """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
+        """Save the result of a check of the saved settings; once passed, the instance can be enabled."""
         editing.record_check(self._paths, name, report)
         return self.get(name)
 
     def answers_version(self) -> int:
-        """Another number whenever a service has accepted or refused something: `instances` may say so. Cheap."""
+        """A number that changes when a service accepts or refuses something, which may change `all`. Cheap."""
         return answers.version(self._paths)
 
     def service_of(self, name: str) -> str:
-        """The service of an instance, or of one that is yet to be made under a service's name. Raises
+        """The service of an instance, or of one still to be created under a service's name. Raises
         InvalidConfiguration."""
         return editing.service_of(file.load(self._paths), name)
 
     # Import
 
     def import_findings(self, source: ImportSource, text: str, config_text: str = "") -> ImportFindings:
-        """What could be taken over from `text` (the earlier JSON configuration, ~/.aws/credentials with ~/.aws/config
-        as `config_text`, what `rclone config dump` prints). Nothing is changed. Raises InvalidConfiguration."""
+        """The instances that can be imported from `text` (the earlier JSON configuration, ~/.aws/credentials with
+        ~/.aws/config as `config_text`, or the output of `rclone config dump`). Changes nothing. Raises
+        InvalidConfiguration."""
         from backup.instances import importing
 
         return importing.findings(source, text, config_text)
 
     def import_findings_in(self, source: ImportSource, path: Path) -> ImportFindings:
-        """The same of a file (for AWS with `config` beside it). Raises NotFound, PermissionDenied too."""
+        """The same for a file (for AWS, with `config` beside it). Also raises NotFound, PermissionDenied."""
         from backup.instances import importing
 
         return importing.findings_in(source, path)
@@ -182,11 +183,11 @@ class Instances:
         names: Mapping[str, str] | None = None,
         blank_in: Path | None = None,
     ) -> Applied:
-        """Save what was found (only `sources`, where given) as instances, disabled until checked, secrets in the store.
-        An instance that is there already is never changed: the found one gets a free name (or what `names` says).
+        """Save the findings (only `sources`, if given) as instances, disabled until checked, secrets in the store.
+        Existing instances are never changed: an imported one gets a free name, or the one in `names`.
 
-        `blank_in`: the earlier JSON file, in which the secrets that were saved are then made empty; ask before. Raises
-        CredentialStoreError, InvalidConfiguration; what was saved before it stays, and the error's notes name it.
+        `blank_in`: the earlier JSON file, in which the saved secrets are then blanked; ask first. Raises
+        CredentialStoreError, InvalidConfiguration; instances saved before the error stay, and its notes name them.
         """
         from backup.instances import importing
 

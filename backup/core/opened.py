@@ -1,4 +1,4 @@
-"""What the parts of the core share, opened on first use."""
+"""Resources shared by the parts of the core, opened on first use."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Opened:
         return Queue(self.paths)
 
     def changed(self, instance: str | None = None) -> None:
-        """What waits for better settings or credentials of an instance (None: of any) goes on. Without a journal
-        nothing can be waiting."""
+        """Let transfers continue that wait for settings or credentials of an instance (None: of any). Without a journal
+        none can wait."""
         if self.paths.journal_file.exists():
             self.queue.credentials_changed(instance)
 
     def close(self) -> None:
-        """Let go of the journal and the worker's socket. May be called twice."""
+        """Close the journal and the worker's socket. May be called twice."""
         if "queue" in self.__dict__:
             self.queue.close()

@@ -1,4 +1,4 @@
-"""What `status --json` prints."""
+"""The data of `status --json`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]:
-    """JSON data, no secret in it."""
+    """JSON data without secrets."""
     problem = file.load(paths).problem
     infos = describing.describe_all(paths)
     totals, calls, trouble = _queue(queue)
@@ -50,7 +50,7 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
 
 
 def _queue(queue: Queue) -> tuple[QueueTotals | None, dict[str, dict[str, int]], ErrorInfo | None]:
-    """Totals and counted requests, or why the journal cannot tell them."""
+    """Totals and counted requests, or the error of the journal."""
     try:
         return queue.snapshot(limit=0).totals, queue.all_calls(), None
     except ProviderError as error:
@@ -58,7 +58,7 @@ def _queue(queue: Queue) -> tuple[QueueTotals | None, dict[str, dict[str, int]],
 
 
 def _worker(paths: Paths, *, alive: bool) -> dict[str, Any]:
-    """`state` is what lock and system say of it, also where it does not answer."""
+    """`state` comes from the worker's lock and the system, so it is known even if the worker does not answer."""
     found, silent = presence.look(paths), presence.trouble(paths)
     return {
         "alive": alive,
@@ -69,10 +69,10 @@ def _worker(paths: Paths, *, alive: bool) -> dict[str, Any]:
 
 
 def _classes(info: InstanceInfo, calls: Mapping[str, int]) -> dict[str, int]:
-    """Requests by the classes of the service's price list, where it has some."""
+    """Requests by the classes of the service's price list, if it has any."""
     try:
         cls = registry.spec(info.type).settings
-    except InvalidConfiguration:  # its plug-in is gone, its requests are not
+    except InvalidConfiguration:  # the plug-in is gone, its counted requests are not
         cls = None
     found: Counter[str] = Counter()
     for kind, count in calls.items():

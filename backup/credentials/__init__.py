@@ -1,4 +1,4 @@
-"""Where secrets are kept: backends of the keyring library, and nothing else. Importing this loads no backend."""
+"""The credential store: backends of the keyring library, and nothing else. Importing this loads no backend."""
 
 from backup.credentials.entry import Credentials
 from backup.credentials.errors import CredentialStoreError

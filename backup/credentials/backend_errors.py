@@ -1,4 +1,4 @@
-"""What our backend raises beside keyring's own errors. A module of its own, so that catching one loads no backend."""
+"""Errors of our backends in addition to keyring's. A separate module, so that catching one loads no backend."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from keyring.errors import InitError
 
 
 class NoCollection(InitError):
-    """The service runs, but has no default collection to keep anything in."""
+    """The service runs, but has no default collection."""
 
 
 class NoService(InitError):
-    """No session bus, or nobody on it who keeps secrets."""
+    """No session bus, or no Secret Service on it."""

@@ -1,4 +1,4 @@
-"""Which stores this machine could use, and the user's choice among them."""
+"""The stores this machine could use, and the user's choice among them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from providers.remedies import Action, Remedy
 def choices(
     paths: Paths, *, platform: str = sys.platform, probe_s: float = selection.PROBE_S
 ) -> tuple[StoreChoice, ...]:
-    """The stores of this system, asked side by side, each for at most `probe_s`; the recommended one is marked."""
+    """The stores of this system, probed in parallel for at most `probe_s`; the recommended one is marked."""
     kinds = selection.backends_here(platform)
     with ThreadPoolExecutor(len(kinds)) as threads:
         problems = dict(zip(kinds, threads.map(lambda kind: _problem(paths, kind, probe_s), kinds), strict=True))
@@ -43,7 +43,7 @@ def choices(
 
 
 def chosen(paths: Paths) -> StoreBackend:
-    """The store in use, else the one recommended here. What is pinned is not asked first: it may hang."""
+    """The store in use, else the recommended one. A pinned store is not probed, because it may hang."""
     pinned = file.load(paths).store.backend
     if pinned is not None:
         return pinned
@@ -54,7 +54,7 @@ def chosen(paths: Paths) -> StoreBackend:
 
 
 def use(paths: Paths, backend: StoreBackend) -> None:
-    """Pin a store in the configuration, ready or not. Raises Conflict when credentials are kept in another one."""
+    """Pin a store in the configuration, ready or not. Raises Conflict if another store has credentials."""
     if backend not in selection.backends_here():
         raise Unsupported(f"{TITLES[backend]} is not available on this system")
     with file.edit(paths) as draft:
@@ -88,7 +88,7 @@ def _state(problem: CredentialStoreError | None) -> StoreState:
 def _in_use(
     paths: Paths, problems: dict[StoreBackend, CredentialStoreError | None], platform: str
 ) -> StoreBackend | None:
-    """As `selection.choose` decides, from what was just found out."""
+    """The decision of `selection.choose`, from these `problems`."""
     configuration = file.load(paths)
     native = selection.native_here(platform)
     if configuration.store.backend:
@@ -99,7 +99,7 @@ def _in_use(
 
 
 def _recommended(problems: dict[StoreBackend, CredentialStoreError | None], platform: str) -> StoreBackend:
-    """The system's own where it is ready or only has to be unlocked; else the vault."""
+    """The native store if it is ready or only has to be unlocked or created; else the vault."""
     native = selection.native_here(platform)
     problem = problems[native]
     good = problem is None or _state(problem) in {StoreState.LOCKED, StoreState.NO_COLLECTION}

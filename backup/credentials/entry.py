@@ -12,7 +12,7 @@ from providers.secret import Secret
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What is secret about an instance: the pair of the guide, and other secret settings by their name."""
+    """The credentials of an instance: the guide's pair, and other secret settings by name."""
 
     username: str = ""
     password: Secret | None = None
@@ -31,7 +31,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_text(credentials: Credentials) -> str:
-    """The text that the keyring keeps; secret."""
+    """The text kept in the keyring; secret."""
     return json.dumps(
         {
             "username": credentials.username,
@@ -42,7 +42,7 @@ def to_text(credentials: Credentials) -> str:
 
 
 def from_text(key: str, text: str) -> Credentials:
-    """Raises CredentialStoreError when another program wrote something else there; its text is never repeated."""
+    """Raises CredentialStoreError if another program wrote the entry; its text is never repeated."""
     try:
         return _entry(json.loads(text))
     except (ValueError, TypeError, AttributeError):

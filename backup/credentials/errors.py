@@ -1,4 +1,4 @@
-"""The one error of the credential store, and what becomes of keyring's own."""
+"""The error of the credential store, and the conversion of keyring's errors into it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backup.model.credentials import StoreState
 from providers.errors import ProviderError
 from providers.remedies import Action, Remedy
 
-_CURES: Final = {
+_HINTS: Final = {
     StoreState.LOCKED: (
         "Unlock the keyring of this session, here or with a desktop login, then try again. On a server "
         "`gnome-keyring-daemon --unlock` reads its password from standard input."
@@ -32,8 +32,8 @@ _REMEDIES: Final = {
 
 
 class CredentialStoreError(ProviderError):
-    """Secrets could not be read or kept. `code` is the StoreState (`locked`, `hung`, ...), or `missing`, `malformed`,
-    `not_kept` for what is wrong with one entry."""
+    """Secrets could not be read or kept. `code` is the StoreState (`locked`, `hung`, ...), or for one entry `missing`,
+    `malformed`, `not_kept`."""
 
     kind: ClassVar[str] = "credential_store"
     remedies: tuple[Remedy, ...] = (Remedy(Action.SET_CREDENTIALS),)
@@ -42,15 +42,14 @@ class CredentialStoreError(ProviderError):
 def store_error(state: StoreState, detail: str) -> CredentialStoreError:
     """The error of a store in a state other than READY."""
     return CredentialStoreError(
-        f"the credential store {detail}", hint=_CURES[state], remedies=_REMEDIES.get(state, ()), code=state.value
+        f"the credential store {detail}", hint=_HINTS[state], remedies=_REMEDIES.get(state, ()), code=state.value
     )
 
 
 @contextmanager
 def keyring_errors(timeout_s: float) -> Iterator[None]:
-    """Errors of a backend leave as CredentialStoreErrors; one that knows better what is wrong (as the vault does) says
-    so itself.
-    """
+    """Convert errors of a backend into CredentialStoreError. A CredentialStoreError as cause (of the vault) is raised
+    itself."""
     from keyring.errors import KeyringError, KeyringLocked
 
     from backup.credentials.backend_errors import NoCollection

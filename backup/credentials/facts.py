@@ -1,4 +1,4 @@
-"""What a person wants to know of the store in use: where, for how long, for whom."""
+"""Facts about the store in use: what it survives, and what it protects against."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _ANSWERS: Final[dict[StoreBackend, tuple[_Answer, ...]]] = {
 
 
 def store_facts(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact, ...]:
-    """The QUESTIONS with the answers of one kind of store; empty while no store is chosen."""
+    """The QUESTIONS with the answers for one kind of store; empty while no store is chosen."""
     if kind is None:
         return ()
     answers = _of_vault(settings) if kind is StoreBackend.VAULT else _ANSWERS[kind]
@@ -65,7 +65,7 @@ def store_facts(kind: StoreBackend | None, settings: StoreSettings) -> tuple[Sto
 
 
 def _of_vault(settings: StoreSettings) -> tuple[_Answer, ...]:
-    """They depend on what opens the vault for jobs that nobody watches."""
+    """Answers for the vault, which depend on how unattended jobs open it."""
     if settings.key_file:
         opener = "a key file"
     elif settings.password_command:

@@ -1,4 +1,4 @@
-"""When each credential was last read for a provider: a note beside the journal, no secret in it."""
+"""The times at which credentials were last read for a provider: a file beside the journal, without secrets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from backup.system.private_files import exclusive_lock, private_folder, write_pr
 from providers.errors import Conflict
 
 _LOG: Final = logging.getLogger(__name__)
-_NOT_OFTENER_THAN_S: Final = 60.0
+_MIN_INTERVAL_S: Final = 60.0
 _LOCK_S: Final = 1.0
 _lock: Final = threading.Lock()
 
 
 def last_used(paths: Paths) -> dict[str, float]:
-    """Moments (seconds since 1970) by credentials key. Never raises: a note that cannot be read is no note."""
+    """Times (seconds since 1970) by credentials key. Never raises; empty if the file cannot be read."""
     try:
         found = json.loads(_file(paths).read_bytes())
         return {str(key): float(moment) for key, moment in found.items()}
@@ -29,9 +29,9 @@ def last_used(paths: Paths) -> dict[str, float]:
 
 
 def note(paths: Paths, key: str, *, now: float | None = None) -> None:
-    """Note that `key` was used; at most once a minute. A note that cannot be kept is left out."""
+    """Note that `key` was used, at most once a minute. Failures are only logged."""
     moment = time.time() if now is None else now
-    if abs(moment - last_used(paths).get(key, 0.0)) < _NOT_OFTENER_THAN_S:
+    if abs(moment - last_used(paths).get(key, 0.0)) < _MIN_INTERVAL_S:
         return
     file = _file(paths)
     try:

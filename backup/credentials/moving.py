@@ -1,8 +1,8 @@
-"""Taking all credentials from one store to another: copy, compare, switch, delete. Interrupted at any moment, the store
-in use is whole; asked again, it goes on.
+"""Moving all credentials from one store to another: copy, compare, switch, delete. If interrupted, the store in use is
+complete, and the next call continues.
 
-What is kept meanwhile by another process is not lost: the comparison and the switch are one step under the lock of the
-configuration, which everybody who changes a credential holds.
+Credentials set meanwhile by another process are not lost: comparison and switch are one step under the lock of the
+configuration, which every change of a credential takes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def move(
     on_progress: OnProgress | None = None,
     ask: Callable[[], Secret] | None = None,
 ) -> MoveResult:
-    """Copy, compare, switch, and delete the copies once `confirm_delete` says so. May be interrupted at any moment:
-    until the switch the former store is in use and whole, after it the new one."""
+    """Copy, compare, switch, and delete the copies if `confirm_delete` agrees. May be interrupted at any time: until
+    the switch the former store is in use and complete, after it the new one."""
     if to not in selection.backends_here():
         raise Unsupported(f"{TITLES[to]} is not available on this system")
     unlocking.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
@@ -52,7 +52,7 @@ def move(
 
 
 def remove_copies(paths: Paths, *, on_progress: OnProgress | None = None) -> tuple[str, ...]:
-    """Delete what a move has left in the former store; the keys that were there."""
+    """Delete the copies that a move left in the former store. Returns their keys."""
     configuration = file.load(paths)
     former = configuration.store.left_in
     if former is None:
@@ -61,7 +61,7 @@ def remove_copies(paths: Paths, *, on_progress: OnProgress | None = None) -> tup
     deleted = []
     keys = sorted(configuration.credentials)
     for done, key in enumerate(keys):
-        _tell(on_progress, MoveStep.DELETE, key, done, len(keys))
+        _report(on_progress, MoveStep.DELETE, key, done, len(keys))
         if store.erase(key):
             deleted.append(key)
     with file.edit(paths) as draft:
@@ -80,26 +80,26 @@ class _Move:
         self._on_progress = on_progress
 
     def run(self) -> tuple[str, ...]:
-        """The keys that now live in the other store."""
+        """Copy and switch. Returns the keys, which are now in the other store."""
         keys = sorted(file.load(self._paths).credentials)
         for done, key in enumerate(keys):
-            _tell(self._on_progress, MoveStep.COPY, key, done, len(keys))
+            _report(self._on_progress, MoveStep.COPY, key, done, len(keys))
             self._copy(key)
         with file.edit(self._paths) as draft:
             return self._switch(draft)
 
     def _switch(self, draft: ConfigDraft) -> tuple[str, ...]:
-        """What another process changed since it was copied is copied again; nobody changes anything in here."""
+        """Copy entries again that another process has changed, then switch. The draft's lock prevents other changes."""
         source, to = self._kinds
         now = draft.configuration
         if (now.store.backend or selection.native_here()) is not source:
             raise Conflict("another process chose another store meanwhile", hint="Check which one, then try again.")
         keys = sorted(now.credentials)
         for done, key in enumerate(keys):
-            _tell(self._on_progress, MoveStep.COMPARE, key, done, len(keys))
+            _report(self._on_progress, MoveStep.COMPARE, key, done, len(keys))
             if self._source.get(key) != self._target.get(key):
                 self._copy(key)
-        _tell(self._on_progress, MoveStep.SWITCH, "", 0, 1)
+        _report(self._on_progress, MoveStep.SWITCH, "", 0, 1)
         draft.choose_store(to, left_in=source if keys else None)
         return tuple(keys)
 
@@ -116,7 +116,7 @@ class _Move:
 
 
 def _store(paths: Paths, kind: StoreBackend) -> CredentialStore:
-    """One store, whichever is chosen. Raises CredentialStoreError when it is not ready."""
+    """The store of this kind, chosen or not. Raises CredentialStoreError if it is not ready."""
     backend = selection.make(paths, kind)
     unlocking.open_by_itself(paths, backend)
     problem = selection.probe(backend)
@@ -125,6 +125,6 @@ def _store(paths: Paths, kind: StoreBackend) -> CredentialStore:
     return CredentialStore(paths, backend=lambda: backend)
 
 
-def _tell(on_progress: OnProgress | None, step: MoveStep, key: str, done: int, total: int) -> None:
+def _report(on_progress: OnProgress | None, step: MoveStep, key: str, done: int, total: int) -> None:
     if on_progress:
         on_progress(MoveProgress(step=step, key=key, done=done, total=total))

@@ -1,7 +1,7 @@
-"""Where a passphrase or a key comes from: a hidden prompt, a file descriptor, a command, systemd, a key file.
+"""Sources of a passphrase or key: a hidden prompt, a file descriptor, a command, systemd, a key file.
 
-Never an argument or a variable of the environment: others of the machine can read those. Every wait has an end, every
-read a limit, and no error repeats what was read.
+Never an argument or an environment variable: other users of the machine can read those. Every wait and every read is
+limited, and no error repeats the text read.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from backup.system.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
 CREDENTIAL_NAME: Final = "homeserver-backup-vault-key"
-"""What systemd calls the key: a file in $CREDENTIALS_DIRECTORY."""
+"""systemd's name for the key: a file in $CREDENTIALS_DIRECTORY."""
 COMMAND_TIMEOUT_S: Final = 30.0
 _LONGEST_LINE: Final = 4096
 _LONGEST_OUTPUT: Final = 2**20
 
 
 def ask_terminal(prompt: str) -> str:
-    """Ask on the terminal of this process, hidden, whatever standard input and output are. Raises PassphraseError
-    where there is none.
-    """
+    """Ask with a hidden prompt on the terminal of this process, even if standard input and output are redirected.
+    Raises PassphraseError if there is no terminal."""
     try:
         os.close(
             os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
-        )  # without one getpass would read standard input, and show it
+        )  # without a terminal getpass would read standard input and echo it
     except OSError:
-        if not sys.stdin.isatty():  # it is, in some containers and after setsid: getpass takes that then
+        if not sys.stdin.isatty():  # it is in some containers and after setsid; getpass then uses it
             raise PassphraseError("there is no terminal to ask for the passphrase on") from None
     try:
-        if terminal_encoding() != "utf-8":  # getpass reads UTF-8 whatever the terminal sends
+        if terminal_encoding() != "utf-8":  # getpass always reads UTF-8
             return hidden_line(f"{prompt}: ")
         return getpass.getpass(f"{prompt}: ")
     except EOFError:
@@ -50,11 +49,11 @@ def ask_terminal(prompt: str) -> str:
 
 
 def from_prompt(prompt: str = "Passphrase of the vault", *, ask: Callable[[str], str] = ask_terminal) -> Secret:
-    return _some(ask(prompt), "no passphrase was typed")
+    return _not_empty(ask(prompt), "no passphrase was typed")
 
 
 def new_from_prompt(prompt: str = "New passphrase", *, ask: Callable[[str], str] = ask_terminal) -> Secret:
-    """Asked twice. Raises PassphraseError when the two differ."""
+    """Ask twice. Raises PassphraseError if the two differ."""
     first = from_prompt(prompt, ask=ask)
     if from_prompt("Type it again", ask=ask) != first:
         raise PassphraseError("the two passphrases differ", hint="Type the same one twice.")
@@ -62,7 +61,7 @@ def new_from_prompt(prompt: str = "New passphrase", *, ask: Callable[[str], str]
 
 
 def from_fd(number: int, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Secret:
-    """The first line of an open file descriptor, which is closed. At most 4096 bytes, within `timeout_s`."""
+    """The first line of a file descriptor, at most 4096 bytes, within `timeout_s`. Closes the descriptor."""
     if number in (1, 2):
         raise PassphraseError(f"file descriptor {number} is for output", hint="Use 0, or 3 and above.")
     try:
@@ -80,11 +79,9 @@ def from_fd(number: int, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Secret:
 
 
 def from_command(argv: Sequence[str], *, timeout_s: float = COMMAND_TIMEOUT_S) -> Secret:
-    """The first line that `password_command` prints: run without a shell, without input, in this process's
-    environment.
+    """The first line printed by `password_command`, run without shell and input, in this process's environment.
 
-    What it says on standard error goes nowhere, since it may hold a secret. After `timeout_s` it is killed with its
-    children.
+    Its standard error is discarded, because it may hold a secret. After `timeout_s` it is killed with its children.
     """
     if (
         isinstance(argv, str)
@@ -125,7 +122,7 @@ def _output(process: subprocess.Popen[bytes], name: str, timeout_s: float) -> Se
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and what it started: its session is its own."""
+    """Kill the command and its children, which share a session of their own."""
     if process.stdout is not None:
         process.stdout.close()
     if process.returncode is None:
@@ -134,15 +131,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def systemd_key_path(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The file with the key that systemd gave this unit (LoadCredential=, LoadCredentialEncrypted=); None when it gave
-    none."""
+    """The file with the key that systemd gave this unit (LoadCredential=, LoadCredentialEncrypted=), or None."""
     folder = environment.get("CREDENTIALS_DIRECTORY")
     path = Path(folder) / CREDENTIAL_NAME if folder else None
     return path if path and path.exists() else None
 
 
 def systemd_key(environment: Mapping[str, str] = os.environ) -> RawKey | None:
-    """That key; None when systemd gave none."""
+    """The key that systemd gave this unit; None without one."""
     path = systemd_key_path(environment)
     if path is None:
         return None
@@ -154,7 +150,7 @@ def systemd_key(environment: Mapping[str, str] = os.environ) -> RawKey | None:
 
 
 def read_key_file(path: Path) -> RawKey:
-    """A key from a file of ours that nobody else can read. Refuses others: PassphraseError."""
+    """A key from a regular file of this user that no other user can access. Raises PassphraseError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -181,9 +177,7 @@ def _check_key_file(path: Path, status: os.stat_result) -> None:
 
 
 def write_key_file(path: Path, key: RawKey) -> None:
-    """A new key file (0600), on disk when this returns. Raises PassphraseError, also when anything stands there
-    already.
-    """
+    """Write a new key file (0600), synced to disk. Raises PassphraseError, also if the path exists already."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -203,12 +197,12 @@ def write_key_file(path: Path, key: RawKey) -> None:
 
 
 def unattended_key(key_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> RawKey | None:
-    """The key for a job that nobody sits beside: systemd's, else the key file's. None where neither is set up."""
+    """The key for unattended jobs: systemd's, else the key file's. None if neither is set up."""
     return systemd_key(environment) or (read_key_file(key_file) if key_file else None)
 
 
 def _read(descriptor: int, deadline: float, limit: int, until: bytes = b"") -> bytes:
-    """What comes up to its end, or to `until`. Raises TimeoutError; PassphraseError beyond `limit` bytes."""
+    """Read up to the end, or to `until`. Raises TimeoutError; PassphraseError beyond `limit` bytes."""
     data = b""
     with selectors.DefaultSelector() as selector:
         waits = _selectable(selector, descriptor)
@@ -227,24 +221,24 @@ def _read(descriptor: int, deadline: float, limit: int, until: bytes = b"") -> b
 def _selectable(selector: selectors.BaseSelector, descriptor: int) -> bool:
     try:
         selector.register(descriptor, selectors.EVENT_READ)
-    except PermissionError:  # epoll's word for a plain file, which never makes anyone wait
+    except PermissionError:  # epoll refuses regular files, which never block
         return False
     return True
 
 
 def _first_line(data: bytes, where: str) -> Secret:
     line = data.split(b"\n", 1)[0].removesuffix(b"\r")
-    return _some(line.decode("utf-8", "surrogateescape"), f"{where}: its first line is empty")
+    return _not_empty(line.decode("utf-8", "surrogateescape"), f"{where}: its first line is empty")
 
 
-def _some(text: str, otherwise: str) -> Secret:
+def _not_empty(text: str, otherwise: str) -> Secret:
     if not text:
         raise PassphraseError(otherwise)
     return Secret(text)
 
 
 def _close(number: int) -> None:
-    """Standard input stays taken, so that the next file that is opened does not become it."""
+    """Close a descriptor. 0 is replaced by /dev/null, so that the next opened file does not become standard input."""
     try:
         if number == 0:
             null = os.open(os.devnull, os.O_RDONLY)

@@ -1,8 +1,7 @@
-"""How hard a passphrase is to guess, roughly: shown while it is typed. Pure, and fast enough for every key.
+"""A rough estimate of how hard a passphrase is to guess, shown while it is typed. Pure, and fast enough for every key.
 
-The estimate is of a guesser who knows how people choose: common passwords, words, years, rows of keys, repetitions.
-It tends to say too little rather than too much. It cannot know whether words were drawn by chance or are a line of a
-song: no program can.
+It assumes an attacker who knows how people choose: common passwords, words, years, rows of keys, repetitions. It tends
+to be too low rather than too high. It cannot know whether words are random or a line of a song.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ _FROM_BITS: Final = (
     (0.0, Strength.VERY_WEAK, 1),
 )
 GUESSES_PER_S: Final = 10_000.0
-"""What someone with many machines may manage against argon2id over 256 MiB (about two a second for each core)."""
+"""Guesses of an attacker with many machines against argon2id over 256 MiB (about two per second and core)."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """`bits`: twice as many guesses for each. `filled` of BAR_STEPS steps of a bar. `advice` is empty from GOOD on."""
+    """`bits`: each doubles the guesses. `filled`: steps of a bar of BAR_STEPS. `advice`: empty from GOOD on."""
 
     bits: float
     strength: Strength
@@ -46,7 +45,7 @@ class Quality:
 
     @property
     def guessed_after_s(self) -> float:
-        """How long guessing takes on average, with GUESSES_PER_S."""
+        """Average time to guess it, at GUESSES_PER_S."""
         return float(2 ** min(self.bits, 1000.0) / 2 / GUESSES_PER_S)
 
 
@@ -112,7 +111,7 @@ def _bits(text: str) -> float:
 
 
 def _pieces(text: str) -> list[str]:
-    """Letters apart from digits; but a word in disguise (P4ssw0rd) stays whole."""
+    """Split letters from digits, but keep a disguised word (P4ssw0rd) whole."""
     return [
         piece
         for chunk in _MIXED.findall(text)
@@ -152,11 +151,11 @@ def _piece_bits(piece: str) -> float:
 
 def _letters_bits(letters: str) -> float:
     one_case = letters.islower() or letters.isupper() or letters[1:].islower()
-    by_chance = (math.log2(26) if one_case else math.log2(52)) * len(letters)
+    if_random = (math.log2(26) if one_case else math.log2(52)) * len(letters)
     if not (one_case and _wordlike(letters.lower())):
-        return by_chance
+        return if_random
     capital = 0.0 if letters.islower() else 1.0
-    return min(by_chance, _WORD_BITS + 2.0 * max(0, len(letters) - 8)) + capital
+    return min(if_random, _WORD_BITS + 2.0 * max(0, len(letters) - 8)) + capital
 
 
 def _wordlike(plain: str) -> bool:

@@ -1,6 +1,6 @@
-"""The recovery kit: one page with what is needed to read the backups on another machine, without this program.
+"""The recovery kit: one page with all that is needed to read the backups on another machine without this program.
 
-Pure. It is made on request, for paper or a screen; the caller prints it and keeps it nowhere. All of it is one Secret.
+Pure. The caller prints it on request, on paper or a screen, and keeps it nowhere. The whole page is one Secret.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ WARNING: Final = (
 )
 _WIDTH: Final = 78
 _NEEDS_QUOTES: Final = re.compile(r'\s|.*\s$|`|"""')
-"""rclone cuts blanks off the ends of a value, and reads what begins with these signs as quoted."""
-_SIGNS: Final = "▀▄█"
+"""rclone trims blanks at the ends of a value, and reads a value that begins with these characters as quoted."""
+_BLOCKS: Final = "▀▄█"
 _INTERPOLATED: Final = re.compile(r"%\([^)]*\)s")
-"""rclone puts another value of the section in its place, and knows no way around it."""
+"""rclone replaces it with another value of the section; it cannot be escaped."""
 
 
 class KitInstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ def recovery_kit(
 ) -> Secret:
     """The page as text of at most about `columns` columns, each QR code holding one instance's part of rclone.conf.
 
-    `dark_background`: for a screen of light letters, where the dark squares of a code are those left empty.
+    `dark_background`: for a screen with light text, where the dark squares of a code are left empty.
     """
     parts = [_head(host, made_on), _how()]
     names = [instance.name for instance in instances]
@@ -68,8 +68,8 @@ def recovery_kit(
 
 
 def rclone_config(instance: KitInstance, names: Sequence[str] = ()) -> Secret | None:
-    """The instance's part of rclone.conf: NAME-storage is the service, NAME the very place, decrypted. None where
-    rclone has no such service. `names`: of all instances on the page, none of which is taken for the service.
+    """The instance's part of rclone.conf: NAME-storage is the service, NAME the instance's container and prefix,
+    decrypted. None if rclone has no such service. `names`: of all instances on the page, not used for the service.
     """
     writer = _WRITERS.get(instance.service)
     if writer is None:
@@ -91,9 +91,9 @@ def rclone_config(instance: KitInstance, names: Sequence[str] = ()) -> Secret | 
 
 
 def qr_code(text: str, *, columns: int = 80, dark_background: bool = False) -> str:
-    """The code in half blocks, two rows a line; a sentence instead where it would be wider than `columns`, or the
-    terminal has no such signs."""
-    if safe(_SIGNS) != _SIGNS:
+    """The code in half blocks, two rows per line; a sentence instead if it is wider than `columns`, or the terminal
+    cannot show block characters."""
+    if safe(_BLOCKS) != _BLOCKS:
         return "(this terminal cannot show a QR code)"
     try:
         rows = qr.rows(text, dark_background=dark_background)
@@ -142,7 +142,7 @@ def _instance(instance: KitInstance, config: Secret | None) -> str:
 
 
 def _missing(instance: KitInstance) -> Iterable[str]:
-    """What else is needed, and is kept in files that may be gone together with the machine."""
+    """Other things needed, in files that may be lost with the machine."""
     get = instance.settings.get
     if instance.service == "aws_s3" and not instance.secrets.get("secret_key"):
         source = f"the AWS profile {safe(str(get('profile')))}" if get("profile") else "the environment, or the machine"
@@ -160,12 +160,12 @@ def _vault(vault: VaultInfo | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    """As the configuration file has it."""
+    """The value as the configuration file spells it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _exactly(value: str) -> str:
-    """So that it can be typed again without a doubt: as it is, or as JSON where it would not be seen as it is."""
+    """The value so that it can be retyped exactly: as it is, or as JSON if it would not be displayed as it is."""
     if value == value.strip() and safe(value) == value and not value.startswith('"'):
         return value
     return json.dumps(value)
@@ -185,7 +185,7 @@ def _line(kind: str, key: str, value: str) -> str:
 
 
 def _on_one_line(value: str) -> str:
-    """JSON, such as the key file of a service account, means the same without its line breaks."""
+    """Put JSON, such as the key file of a service account, on one line."""
     if value.lstrip()[:1] not in ("{", "["):
         return value
     try:

@@ -1,13 +1,13 @@
-"""Which store is used here. Backends are made directly: keyring's own choice could be a null or a plain-text one.
+"""Selection of the credential store. Backends are created directly: keyring could choose a null or plain-text one.
 
-    1. what the configuration pins
+    1. the one pinned in the configuration
     2. the native store on macOS (Keychain) and Windows (Credential Manager)
-    3. on Linux the Secret Service, when it is ready, or when credentials are noted from before there was a choice
-    4. the vault, where there is one
-    5. none: what is wrong with the Secret Service is said, and the vault is offered
+    3. on Linux the Secret Service, if it is ready, or if credentials were kept before there was a choice
+    4. the vault, if it exists
+    5. none: the problem of the Secret Service is reported, and the vault is offered
 
-The first credential that is kept pins its store. So a keyring that is locked today is never silently replaced by
-another place, and nothing is ever kept in plain text.
+The first credential kept pins its store. So a keyring that is locked today is never silently replaced by another store,
+and nothing is ever kept in plain text.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _OFFER: Final = Remedy(Action.CREATE_VAULT)
 
 
 def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE_S) -> KeyringBackend:
-    """The store of this configuration, ready or not; takes up to `probe_s` where nothing is pinned.
+    """The store of this configuration, ready or not; takes up to `probe_s` if none is pinned.
 
-    Raises CredentialStoreError when it cannot be loaded, or when there is none to choose yet.
+    Raises CredentialStoreError if it cannot be loaded, or if there is none to choose yet.
     """
     configuration = file.load(paths)
     if configuration.store.backend is not None:
@@ -61,17 +61,17 @@ def native_here(platform: str = sys.platform) -> StoreBackend:
 
 
 def backends_here(platform: str = sys.platform) -> tuple[StoreBackend, ...]:
-    """What can be chosen on this system."""
+    """The stores that can be chosen on this system."""
     return native_here(platform), StoreBackend.VAULT
 
 
 def vault_is_there(paths: Paths) -> bool:
-    """Whether something stands where the vault belongs, readable or not."""
+    """True if anything exists at the vault's path, readable or not."""
     return os.path.lexists(vault_path(paths))
 
 
 def make(paths: Paths, kind: StoreBackend) -> KeyringBackend:
-    """A backend; nothing is asked of it yet. Raises CredentialStoreError when it cannot be loaded."""
+    """A backend, not contacted yet. Raises CredentialStoreError if it cannot be loaded."""
     try:
         match kind:
             case StoreBackend.VAULT:
@@ -97,7 +97,7 @@ def make(paths: Paths, kind: StoreBackend) -> KeyringBackend:
 
 
 def probe(backend: KeyringBackend, timeout_s: float = PROBE_S) -> CredentialStoreError | None:
-    """What is wrong with a backend now, asked within `timeout_s` and without a prompt; None when it is ready."""
+    """The problem of a backend now, found within `timeout_s` and without a prompt; None if it is ready."""
     try:
         with keyring_errors(timeout_s):
             bounded(lambda: check(backend), timeout_s)
@@ -107,7 +107,7 @@ def probe(backend: KeyringBackend, timeout_s: float = PROBE_S) -> CredentialStor
 
 
 def check(backend: KeyringBackend) -> None:
-    """Raises what any other call would raise now."""
+    """Raises the error that any other call would raise now."""
     own = getattr(backend, "check", None)
     if callable(own):
         own()
@@ -116,7 +116,7 @@ def check(backend: KeyringBackend) -> None:
 
 
 def refuse_unsafe(backend: KeyringBackend) -> None:
-    """Raises CredentialStoreError for a backend that forgets, always fails or writes plain text."""
+    """Raise CredentialStoreError for a backend that forgets, always fails or writes plain text."""
     module = f"{type(backend).__module__}."
     if module.startswith(_KEEP_NOTHING_SAFE):
         raise store_error(StoreState.UNAVAILABLE, f"({type(backend).__module__}) keeps nothing safely")
@@ -132,6 +132,6 @@ def kind_of(backend: KeyringBackend) -> StoreBackend | None:
 
 
 def title(backend: KeyringBackend) -> str:
-    """What a person calls it."""
+    """The store's name, as shown to the user."""
     kind = kind_of(backend)
     return TITLES[kind] if kind else type(backend).__module__

@@ -1,4 +1,4 @@
-"""The slots of the vault, which are the ways to open it: what they are, one more, one less, and all anew."""
+"""The slots of the vault, each a way to open it: list, add, remove, renew."""
 
 from __future__ import annotations
 
@@ -21,60 +21,60 @@ if TYPE_CHECKING:
 
 
 def slots(paths: Paths) -> tuple[SlotFact, ...]:
-    """What the file says to anybody; nothing where it cannot be read."""
+    """The slots listed in the file, without opening it; empty if it cannot be read."""
     try:
         return read_slots(paths)
     except CredentialStoreError:
-        return ()  # the store's status says what is wrong with it
+        return ()  # the store's status reports the problem
 
 
 def read_slots(paths: Paths) -> tuple[SlotFact, ...]:
-    """As `slots`. Raises what is wrong with the file, VaultMissing where there is none."""
+    """As `slots`. Raises VaultError: VaultMissing without a file."""
     return tuple(map(_fact, _vault(paths).file.describe().slots))
 
 
 def add_passphrase(paths: Paths, passphrase: Secret, label: str) -> SlotFact:
-    """One more passphrase that opens the vault. Raises VaultLocked, SlotRefused."""
+    """Add a passphrase that opens the vault. Raises VaultLocked, SlotRefused."""
     redaction.hide(passphrase)
     return add_slot(paths, passphrase, label)
 
 
 def add_slot(paths: Paths, opener: Opener, label: str) -> SlotFact:
-    """One more way to open the vault. Raises VaultLocked, SlotRefused."""
+    """Add a way to open the vault. Raises VaultLocked, SlotRefused."""
     return _fact(_vault(paths).file.add_slot(data_key(paths), opener, label=label))
 
 
 def remove_slot(paths: Paths, slot_id: str) -> None:
-    """Take a way to open the vault away. Raises SlotRefused for the last one, VaultLocked."""
+    """Remove a way to open the vault. Raises SlotRefused for the last one, VaultLocked."""
     _vault(paths).file.remove_slot(data_key(paths), slot_id)
 
 
 def renew_key(paths: Paths, passphrase: Secret, *, drop_others: bool) -> tuple[SlotFact, ...]:
-    """A new data key; the slots that are left. The passphrase is asked for, though the vault may be open: whoever
-    renews the key decides which openers are left."""
+    """Give the vault a new data key. Returns the slots that are left. Needs the passphrase even if the vault is open,
+    because renewing the key decides which openers stay valid."""
     redaction.hide(passphrase)
     vault = _vault(paths)
     key = vault.file.open(passphrase)
-    kept = [passphrase, *_fitting(vault.file, _set_up(paths, drop_others))]
+    kept = [passphrase, *_fitting(vault.file, _unattended_openers(paths, drop_others))]
     vault.unlocked.put(vault.file.renew_key(key, kept, drop_others=drop_others))
     return slots(paths)
 
 
 def data_key(paths: Paths) -> DataKey:
-    """The key of the vault, which is open or opens by systemd's credential or its key file. Raises VaultLocked, and
-    what is wrong with the file or the key file."""
+    """The data key of the vault, which is open, or opens with systemd's credential or its key file. Raises VaultLocked,
+    and the errors of the file and the key file."""
     from backup.credentials.vault_file.errors import VaultLocked
 
     vault = _vault(paths)
-    vault.file.describe()  # what is wrong with the file goes before that it is locked
+    vault.file.describe()  # an error of the file comes before VaultLocked
     vault.open_by_key()
     if vault.unlocked.key is None:
         raise VaultLocked("the vault is locked")
     return vault.unlocked.key
 
 
-def _set_up(paths: Paths, may_fail: bool) -> Iterator[Opener]:
-    """What opens it when nobody is there. Raises PassphraseError for what cannot be had, unless it `may_fail`."""
+def _unattended_openers(paths: Paths, may_fail: bool) -> Iterator[Opener]:
+    """The openers of the unattended setup. Raises PassphraseError for one that is unavailable, unless `may_fail`."""
     from backup.credentials import passphrase
     from backup.credentials.vault_file.errors import PassphraseError
 
@@ -96,7 +96,7 @@ def _set_up(paths: Paths, may_fail: bool) -> Iterator[Opener]:
 
 
 def _fitting(file: VaultFile, openers: Iterator[Opener]) -> Iterator[Opener]:
-    """Those that open it: a key file whose slot was removed keeps nobody from renewing."""
+    """The openers that still open it: a key file whose slot was removed does not prevent renewing."""
     from backup.credentials.vault_file.errors import WrongKey, WrongPassphrase
 
     for opener in openers:

@@ -1,4 +1,4 @@
-"""The credential store: one entry a credentials key, in a keyring backend."""
+"""The credential store: one entry per credentials key, in a keyring backend."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SERVICE_PREFIX: Final = "homeserver-backup:"
-"""Before the credentials key: Windows, for one, tells entries apart by the service alone."""
+"""Prefix of the credentials key: Windows, for one, distinguishes entries by service alone."""
 USER: Final = "homeserver-backup"
 _MOST_ON_WINDOWS: Final = 1280
 """2560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE), as keyring writes it."""
 
 
 class CredentialStore:
-    """Every method answers within `timeout_s` a call, never opens a prompt of a desktop, and may be called from any
-    thread. Where a vault has to be opened first, that comes on top (`backup.credentials.unlocking`).
+    """Every method waits at most `timeout_s` per call of the backend, never opens a desktop prompt, and may be called
+    from any thread. Opening a vault first takes additional time (`backup.credentials.unlocking`).
 
-    Those that read or change an entry raise CredentialStoreError. Nothing is ever written in plain text.
+    Methods that read or change an entry raise CredentialStoreError. Nothing is ever written in plain text.
     """
 
     def __init__(
         self, paths: Paths, *, backend: Callable[[], KeyringBackend] | None = None, timeout_s: float = 3.0
     ) -> None:
-        """`backend`: another choice than the configuration's, for moving between two and for tests."""
+        """`backend`: overrides the configuration's choice, for moving between two stores and for tests."""
         self._paths = paths
         self._choose = backend or (lambda: selection.choose(paths, probe_s=timeout_s))
         self._timeout_s = timeout_s
 
     def status(self) -> StoreStatus:
-        """Which backend, and whether it can be used now. Never raises, runs no `password_command`, asks nobody."""
+        """The backend, and whether it can be used now. Never raises, runs no `password_command`, prompts nobody."""
         return self.look()[1]
 
     def look(self) -> tuple[StoreBackend | None, StoreStatus]:
-        """As `status`, with the kind of store (None where there is none to choose): it is chosen and asked once, so
-        that a hung keyring is waited for once."""
+        """As `status`, with the kind of store (None if there is none to choose). The backend is chosen and asked only
+        once, so a hung keyring costs one timeout."""
         kind, title = None, ""
         try:
             backend = self._choose()
@@ -65,7 +65,7 @@ class CredentialStore:
         return kind, StoreStatus(state=StoreState.READY, backend=title)
 
     def get(self, key: str) -> Credentials | None:
-        """The entry, or None when there is none. Its secrets are blackened in logs from now on."""
+        """The entry, or None. Its secrets are redacted in logs from now on."""
         text = self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, USER))
         if text is None:
             return None
@@ -77,15 +77,14 @@ class CredentialStore:
         return self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, USER)) is not None
 
     def set(self, key: str, credentials: Credentials, *, expires_at: float | None = None) -> None:
-        """Keep an entry, replacing an older one, and note in the configuration that it is there. The first one that is
-        kept makes the store the chosen one.
+        """Keep an entry, replacing an older one, read it back, and note it in the configuration. The first entry kept
+        pins the store.
 
-        It was read back when this returns. Raises InvalidConfiguration, before anything is kept, when the configuration
-        is read-only.
+        Raises InvalidConfiguration, before anything is kept, if the configuration is read-only.
         """
         redaction.hide(*credentials.secrets())
         text = to_text(credentials)
-        self._ready()  # not inside the lock: opening a vault takes its time
+        self._ready()  # not inside the lock: opening a vault is slow
         with file.edit(self._paths) as draft:
             kind = self._ask(selection.kind_of)
             self.put(key, text)
@@ -94,9 +93,8 @@ class CredentialStore:
                 draft.choose_store(kind)
 
     def swap(self, key: str, old: Secret, new: Secret) -> bool:
-        """Put `new` in place of the secret `old` of an entry, in one step that no other process comes between. False,
-        and nothing is changed, when the entry no longer holds `old`: another process was first.
-        """
+        """Replace the secret `old` of an entry by `new`, atomically among processes. False, and nothing is changed, if
+        the entry no longer holds `old` because another process was first."""
         redaction.hide(new)
         self._ready()
         private_folder(self._paths.config_dir)
@@ -109,7 +107,7 @@ class CredentialStore:
         return True
 
     def remove(self, key: str) -> bool:
-        """Delete an entry, and the note of it. False when there was none."""
+        """Delete an entry and its note in the configuration. False if there was none."""
         self._ready()
         with file.edit(self._paths) as draft:
             there = self.erase(key)
@@ -132,7 +130,7 @@ class CredentialStore:
             raise CredentialStoreError(f"the store did not keep the entry {key!r}", code="not_kept")
 
     def erase(self, key: str) -> bool:
-        """Delete an entry. False when there was none."""
+        """Delete an entry. False if there was none."""
         there = self.has(key)
         if there:
             self._ask(lambda backend: backend.delete_password(SERVICE_PREFIX + key, USER))

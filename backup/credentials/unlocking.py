@@ -1,7 +1,6 @@
-"""Opening stores: by a passphrase that a person gives, by what is set up for jobs without one, and for other
-processes of this program.
+"""Opening stores: with a typed passphrase, with the unattended setup, and for other processes of this program.
 
-Every passphrase that passes here is blackened in logs from then on.
+Every passphrase used here is redacted in logs from then on.
 """
 
 from __future__ import annotations
@@ -35,12 +34,11 @@ _opening: Final = threading.Lock()
 
 
 def open_by_itself(paths: Paths, backend: KeyringBackend, ask: Callable[[], Secret] | None = None) -> None:
-    """Open a vault that is still locked, by `password_command`, else by asking a person; a key file or what systemd
-    gave opens it without this. Where nothing is set up, and nobody is there to `ask`, it stays locked, and says so when
-    it is used.
+    """Open a locked vault with `password_command`, else by asking the user. (A key file or systemd's credential opens
+    it without this function.) If neither is set up and there is no `ask`, it stays locked, and its next use raises.
 
-    Takes as long as the command (at most 30 s) or the person does. Raises CredentialStoreError when neither opens it;
-    a person has three tries.
+    Takes as long as the command (at most 30 s) or the user, who has three tries. Raises CredentialStoreError if neither
+    opens it.
     """
     if not _is_shut(backend):
         return
@@ -57,8 +55,8 @@ def open_by_itself(paths: Paths, backend: KeyringBackend, ask: Callable[[], Secr
 
 
 def open_as(paths: Paths, backend: KeyringBackend, held: Callable[[], Secret | None]) -> None:
-    """Open a vault that is still locked with what another process of this program `held` it open with. Nothing happens
-    where that one has nothing, or something that is out of date."""
+    """Open a locked vault with the key that `held` gets from another process of this program. Does nothing if there is
+    no key, or it is outdated."""
     if not _is_shut(backend):
         return
     handed = held()
@@ -67,12 +65,12 @@ def open_as(paths: Paths, backend: KeyringBackend, held: Callable[[], Secret | N
     try:
         accept(paths, handed)
     except CredentialStoreError as error:
-        _LOG.info("what another process has does not open the vault: %s", error)
+        _LOG.info("the key of another process does not open the vault: %s", error)
 
 
 def _is_shut(backend: KeyringBackend) -> bool:
-    """Whether it is a vault that is there, and stays locked: no key opens it, or one that fits no more, which must not
-    keep a person out."""
+    """True for an existing vault that stays locked without a passphrase: it has no key, or one that no longer fits,
+    which must not keep the user out."""
     if selection.kind_of(backend) is not StoreBackend.VAULT:
         return False
     from backup.credentials.vault import VaultKeyring
@@ -86,10 +84,10 @@ def _is_shut(backend: KeyringBackend) -> bool:
     try:
         backend.open_by_key()
     except (PassphraseError, WrongKey) as error:
-        _LOG.warning("what is set up for jobs does not open the vault: %s", error)
+        _LOG.warning("the unattended setup does not open the vault: %s", error)
         return True
     except CredentialStoreError:
-        return False  # nothing opens this one: whoever uses it says why
+        return False  # nothing opens this one: its next use raises the reason
     return False
 
 
@@ -107,7 +105,7 @@ def _unlock_by_asking(paths: Paths, ask: Callable[[], Secret]) -> None:
 def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: float = 5.0) -> None:
     """Open a store: the vault for this process, the Secret Service for the whole session.
 
-    Raises VaultError or CollectionError, each with what is wrong and what helps; Unsupported for a keychain.
+    Raises VaultError or CollectionError, each with cause and hint; Unsupported for a native keychain.
     """
     redaction.hide(passphrase)
     match kind:
@@ -126,7 +124,7 @@ def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: f
 def create(
     paths: Paths, passphrase: Secret, kind: StoreBackend, *, cost: KdfCost | None = None, timeout_s: float = 5.0
 ) -> None:
-    """Make a store and open it; where nothing was chosen yet, choose it. Raises as `unlock` does, and VaultExists or
+    """Create and open a store; choose it if none was chosen yet. Raises as `unlock`, and VaultExists or
     CollectionExists."""
     redaction.hide(passphrase)
     match kind:
@@ -140,12 +138,12 @@ def create(
             raise Unsupported(f"the {TITLES[kind]} exists already", hint=_ELSEWHERE)
     with file.edit(paths) as draft:
         found = draft.configuration
-        if found.store.backend is None and not found.credentials:  # else they are elsewhere, and are moved on request
+        if found.store.backend is None and not found.credentials:  # those of another store are moved on request
             draft.choose_store(kind)
 
 
 def lock(paths: Paths, kind: StoreBackend) -> None:
-    """Forget the vault's key in this process; have the Secret Service lock its default keyring for the session."""
+    """Forget the vault's key in this process; or lock the Secret Service's default keyring for the session."""
     match kind:
         case StoreBackend.VAULT:
             unlocked_here(vault_path(paths)).lock()
@@ -160,7 +158,7 @@ def lock(paths: Paths, kind: StoreBackend) -> None:
 def change_passphrase(
     paths: Paths, kind: StoreBackend, old: Secret, new: Secret, *, cost: KdfCost | None = None
 ) -> None:
-    """Of the vault; other slots stay. Raises WrongPassphrase, Unsupported for a keyring of the system's."""
+    """Change the passphrase of the vault; other slots stay. Raises WrongPassphrase; Unsupported for other stores."""
     redaction.hide(old, new)
     if kind is not StoreBackend.VAULT:
         raise Unsupported(
@@ -177,7 +175,7 @@ def _vault(paths: Paths, cost: KdfCost | None) -> VaultKeyring:
 
 
 def systemd_gave_key() -> bool:
-    """Whether this process is a unit that systemd gave the vault's key."""
+    """True if systemd gave this process the vault's key."""
     from backup.credentials import passphrase
 
     return passphrase.systemd_key_path() is not None
@@ -187,19 +185,19 @@ def systemd_gave_key() -> bool:
 
 
 def is_open(paths: Paths) -> bool:
-    """Whether this process has what opens the vault."""
+    """True if this process has the vault's key."""
     return bool(unlocked_here(vault_path(paths)))
 
 
 def handover(paths: Paths) -> Secret | None:
-    """What opens the vault in another process of the same user, over a private socket or pipe; None while it is locked
+    """The vault's key for another process of the same user, over a private socket or pipe; None while it is locked
     here."""
     key = unlocked_here(vault_path(paths)).key
     return key.handover() if key else None
 
 
 def accept(paths: Paths, handed: Secret) -> bool:
-    """Open the vault with what another process handed over; whether it was locked here before. Raises VaultError."""
+    """Open the vault with the key from another process. True if it was locked here before. Raises VaultError."""
     from backup.credentials.vault import VaultKeyring
 
     redaction.hide(handed)

@@ -1,8 +1,7 @@
-"""The vault as a backend of the keyring library: for this program, for `keyring` itself, and for whatever else uses
-it.
+"""The vault as a backend of the keyring library, for this program and any other that uses keyring.
 
-It never prompts. Locked, it opens by itself only with what a machine holds for unattended jobs: the credential that
-systemd gave this process, or a key file (`KEYRING_PROPERTY_KEY_FILE`; `KEYRING_PROPERTY_PATH` names another vault).
+It never prompts. A locked vault opens by itself only with systemd's credential for this process, or a key file
+(`KEYRING_PROPERTY_KEY_FILE`; `KEYRING_PROPERTY_PATH` names another vault).
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ from providers.secret import Secret
 __all__ = ["Unlocked", "VaultKeyring", "unlocked_here", "vault_path"]
 
 LOCK_TIMEOUT_S: Final = 2.5
-"""Shorter than a credential store waits for a backend: so the answer is that the vault is busy, not that it hangs."""
+"""Shorter than the credential store's timeout, so that the error is a busy vault, not a hung one."""
 
 
 class VaultKeyring(KeyringBackend):
-    """Secrets in the vault at `path` (the program's own when not given).
+    """Secrets in the vault at `path` (default: the program's own).
 
-    As keyring's contract has it: a missing entry reads as None; KeyringLocked while the vault is locked, NoCollection
-    while there is none, InitError when it cannot be used, each with the VaultError as its cause. Every call ends
-    within seconds.
+    Follows keyring's contract: a missing entry reads as None; KeyringLocked while the vault is locked, NoCollection
+    while there is none, InitError if it cannot be used, each with the VaultError as its cause. Every call ends within
+    seconds.
     """
 
-    priority = 0.5  # viable everywhere, recommended nowhere: a keyring of the session goes first
+    priority = 0.5  # viable everywhere, but a session's keyring comes first
     key_file = ""
 
     def __init__(self, path: Path | None = None, *, unlocked: Unlocked | None = None, cost: KdfCost = MODERATE) -> None:
@@ -62,7 +61,7 @@ class VaultKeyring(KeyringBackend):
 
     @property
     def opens_by_key(self) -> bool:
-        """Whether something is set up that opens it without a passphrase; not whether it fits."""
+        """True if a key is set up that may open it without a passphrase; it may not fit."""
         return bool(self.key_file) or passphrase.systemd_key_path() is not None
 
     # Opening and closing. These raise VaultError.
@@ -72,24 +71,24 @@ class VaultKeyring(KeyringBackend):
         self.unlocked.put(self.file.open(opener))
 
     def create(self, opener: Opener, *, label: str = "") -> None:
-        """Make the vault, and open it for this process. Raises VaultExists."""
+        """Create the vault and open it for this process. Raises VaultExists."""
         self.unlocked.put(self.file.create(opener, label=label))
 
     def lock(self) -> None:
         self.unlocked.lock()
 
     def handover(self) -> Secret:
-        """What another process of the same user needs to `accept`; raises VaultLocked. Only for a private socket."""
+        """The key for `accept` in another process of the same user, over a private socket only. Raises VaultLocked."""
         return self._key().handover()
 
     def accept(self, handed: Secret) -> None:
-        """Open the vault for this process with what another one handed over; proved before it is kept."""
+        """Open the vault for this process with the key from another one; tried before it is kept."""
         key = DataKey.taken(handed)
         self.file.entries(key)
         self.unlocked.put(key)
 
     def check(self) -> None:
-        """Raises what any call of keyring's would raise now."""
+        """Raises the error that any call of keyring would raise now."""
         with _keyring_errors():
             self.file.entries(self._key())
 
@@ -118,8 +117,8 @@ class VaultKeyring(KeyringBackend):
         return None
 
     def open_by_key(self) -> None:
-        """Open it, where it is locked, by what is set up for when nobody is there; without that it stays locked. Raises
-        WrongKey, PassphraseError."""
+        """Open a locked vault with systemd's credential or the key file; without them it stays locked. Raises WrongKey,
+        PassphraseError."""
         unlocked = self.unlocked
         opener = passphrase.unattended_key(Path(self.key_file) if self.key_file else None) if not unlocked else None
         if opener is not None:
@@ -129,14 +128,14 @@ class VaultKeyring(KeyringBackend):
         self.open_by_key()
         key = self.unlocked.key
         if key is None:
-            self.file.describe()  # what is wrong with the file goes before that it is locked
+            self.file.describe()  # an error of the file comes before VaultLocked
             raise VaultLocked("the vault is locked")
         return key
 
 
 @contextmanager
 def _keyring_errors() -> Iterator[None]:
-    """Only errors of keyring leave a backend; what is known of them stays with them as the cause."""
+    """Convert errors into those of keyring, with the original as cause."""
     try:
         yield
     except CredentialStoreError as error:

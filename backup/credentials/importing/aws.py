@@ -1,4 +1,4 @@
-"""Taking over AWS's credentials: profiles, and what a `credential_process` prints. Pure, as `imports` is."""
+"""Import of AWS credentials: profiles, and the output of a `credential_process`. Pure, as `json_file`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _NO_KEYS: Final = {
 
 
 _ENDS: Final = ("x_security_token_expires", "aws_expiration", "aws_session_expiration", "expiration")
-"""How programs that write temporary keys into a profile say when these end: saml2aws, aws-vault and others. AWS's own
-command line ignores them."""
+"""Keys under which programs note the expiry of temporary keys in a profile: saml2aws, aws-vault and others. The AWS CLI
+ignores them."""
 
 
 def from_aws(text: str, config: str = "", services: Services | None = None) -> ImportFindings:
-    """`from_aws_profiles`, or, where the text is JSON, `from_aws_process`."""
+    """`from_aws_process` if the text is JSON, else `from_aws_profiles`."""
     if text.removeprefix("\ufeff").lstrip().startswith("{"):
         return from_aws_process(text, services)
     return from_aws_profiles(text, config, services)
 
 
 def from_aws_process(printed: str, services: Services | None = None) -> ImportFindings:
-    """What a `credential_process`, `aws configure export-credentials` or `aws sts` prints: one set of keys, and when
-    they end. Raises InvalidConfiguration when it is something else.
+    """Read the output of a `credential_process`, `aws configure export-credentials` or `aws sts`: one set of keys and
+    its expiry. Raises InvalidConfiguration for anything else.
 
     Source: AWS CLI User Guide, "Sourcing credentials with an external process".
     """
@@ -59,8 +59,8 @@ def from_aws_process(printed: str, services: Services | None = None) -> ImportFi
 def from_aws_profiles(credentials: str, config: str = "", services: Services | None = None) -> ImportFindings:
     """Every profile of ~/.aws/credentials, with region and endpoint from ~/.aws/config.
 
-    A profile whose keys are made anew each time is skipped: its name in the setting `profile` is the way to use it.
-    Raises InvalidConfiguration when a text is no such file.
+    A profile whose keys are generated each time is skipped: use it by its name, in the setting `profile`. Raises
+    InvalidConfiguration if a text is not such a file.
     """
     profiles: dict[str, dict[str, str]] = {}
     for text, prefix in ((config, "profile "), (credentials, "")):
@@ -95,7 +95,7 @@ def _profile(name: str, values: Mapping[str, str]) -> FoundProvider | Skipped:
 
 
 def _ends_at(values: Mapping[str, str]) -> float | None:
-    """None where it is not said, or not as ISO 8601 has it."""
+    """Expiry in seconds since 1970; None if missing or not ISO 8601."""
     text = next((values[key] for key in _ENDS if values.get(key)), "")
     try:
         moment = datetime.fromisoformat(text.strip())

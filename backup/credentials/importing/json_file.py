@@ -1,8 +1,7 @@
-"""Taking over instances and their secrets from elsewhere: this family's earlier JSON file, AWS profiles, rclone
-remotes.
+"""Import of instances with their secrets: the earlier JSON configuration, and parts shared with AWS and rclone.
 
 Pure: texts in, instances out, ready for `Instances.save`. Nothing is written, and no error repeats a text that
-was read, since any part of it may be a secret.
+was read, because any part of it may be a secret.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ Services = Mapping[str, type[ProviderSettings]]
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance as found. `values` and `secrets` hold only settings that its service has, unparsed."""
+    """One instance as found. `values` and `secrets` hold only settings of its service, unparsed."""
 
     name: str
-    """Usable as an instance's name, and different from the others found with it."""
+    """Valid as an instance's name, and unique among those found."""
     service: str
     source: str
-    """What it was called there."""
+    """Its name in the source."""
     values: dict[str, str]
     secrets: dict[str, Secret]
     expires_at: float | None = None
-    """When the secrets end, in seconds since 1970, where that is written there."""
+    """Expiry of the secrets in seconds since 1970, if the source has it."""
     notes: tuple[str, ...] = ()
-    """What a person should know: left out, still missing."""
+    """Notes for the user: settings left out or still missing."""
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +48,7 @@ class ImportFindings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundProvider(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing found, before it is fitted to what its service knows. An empty text or a None stands for nothing."""
+    """A provider as found, before it is fitted to the settings of its service. Empty text and None mean not set."""
 
     source: str
     service: str
@@ -59,12 +58,12 @@ class FoundProvider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def known_services() -> Services:
-    """Settings of every service that this program can use now."""
+    """Settings classes of every service that can be used now."""
     return {spec.name: spec.settings for spec in registry.specs() if spec.settings is not None}
 
 
 def fitted(found: Iterable[FoundProvider | Skipped], services: Services | None = None) -> ImportFindings:
-    """Names made usable, fields sorted into settings and secrets; what a service does not have goes into the notes."""
+    """Make names valid, and sort fields into settings and secrets. Unknown fields are listed in the notes."""
     services = known_services() if services is None else services
     instances: list[Imported] = []
     skipped: list[Skipped] = []
@@ -111,7 +110,7 @@ def _fit(item: FoundProvider, cls: type[ProviderSettings], name: str) -> Importe
 
 
 def _own_names(fields: Mapping[str, Any], cls: type[ProviderSettings]) -> dict[str, Any]:
-    """The guide's username and password under the service's own names, where those are not given too."""
+    """The fields, with the guide's username and password under the service's own names unless those are set too."""
     own = dict(fields)
     for common, name in zip(("username", "password"), cls.credential_pair or (), strict=False):
         value = own.pop(common, None)
@@ -136,7 +135,7 @@ def _name(source: str, taken: set[str]) -> str:
     return name
 
 
-# This family's earlier JSON configuration
+# The earlier JSON configuration
 
 _FORMER: Final = {"bucket": "container", "bucket_name": "container", "base_path": "container", "path": "container"}
 _OURS: Final = frozenset({"type", "enabled", "credentials_key"})
@@ -145,7 +144,7 @@ _OURS: Final = frozenset({"type", "enabled", "credentials_key"})
 def from_earlier_json(text: str, services: Services | None = None) -> ImportFindings:
     """The guide's structure, secrets inside, with or without `providers` around it.
 
-    `enabled` is not taken over: an instance is enabled after a check. Raises InvalidConfiguration when it is not JSON.
+    `enabled` is not imported: an instance is enabled after a check. Raises InvalidConfiguration if it is not JSON.
     """
     return fitted((_earlier(name, entry) for name, entry in _sections(_json(text)).items()), services)
 
@@ -162,9 +161,8 @@ def _earlier(name: str, entry: Mapping[str, Any]) -> FoundProvider:
 
 
 def without_secrets(text: str, moved: Iterable[Imported]) -> str:
-    """The same JSON file with each secret that was moved empty, for writing back. What was skipped or left out keeps
-    its secrets: they are nowhere else. Raises InvalidConfiguration.
-    """
+    """The same JSON file with every moved secret blanked, to be written back. Skipped instances and left-out fields
+    keep theirs, which exist nowhere else. Raises InvalidConfiguration."""
     tree = _json(text)
     sections = _sections(tree)
     for instance in moved:

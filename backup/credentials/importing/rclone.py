@@ -1,4 +1,4 @@
-"""Taking over rclone's remotes from `rclone config dump`, obscured passwords read. Pure, as `imports` is."""
+"""Import of rclone's remotes from `rclone config dump`, with their obscured passwords. Pure, as `json_file`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _WITHOUT_COUNTERPART: Final[dict[str, tuple[str, ...]]] = {
     "dropbox": ("impersonate", "root_namespace", "shared_files", "shared_folders"),
     "drive": ("root_folder_id", "service_account_file", "impersonate", "shared_with_me", "alternate_export"),
 }
-"""Options that decide where objects go, as whom, or how they are kept. All others only concern rclone's own ways."""
+"""Options that decide where, as whom or how objects are stored. All others only concern rclone itself."""
 _SCOPES: Final = frozenset({"drive", "drive.file"})
 _DEEPEST: Final = 4
-"""Remotes that wrap remotes that wrap remotes."""
+"""Most levels of remotes that wrap remotes."""
 
 
 def from_rclone(dump: str, services: Services | None = None) -> ImportFindings:
-    """Every remote whose service this program has. A crypt remote becomes an instance of what it wraps, encrypted; the
-    wrapped one is found by itself as well. Raises InvalidConfiguration when it is no dump."""
+    """Every remote of a service that this program has. A crypt remote becomes an encrypted instance of what it wraps;
+    the wrapped remote is found too. Raises InvalidConfiguration if `dump` is not a dump."""
     remotes = _remotes(dump)
     return fitted((_remote(name, remotes) for name in remotes), services)
 
@@ -138,13 +138,13 @@ def _dropbox(name: str, remote: Remote, path: str) -> FoundProvider:
         "container": f"/{path.strip('/')}" if path.strip("/") else None,
     }
     notes = _of_another_app(remote)
-    if not notes and remote.get("client_secret"):  # Dropbox renews such a token only for who has the secret too
+    if not notes and remote.get("client_secret"):  # Dropbox renews such a token only with the secret
         notes = ("its token can be renewed only with the app's secret, which is not used here: authorise this program",)
     return FoundProvider(source=name, service="dropbox", fields=fields, notes=notes)
 
 
 def _drive(name: str, remote: Remote, path: str) -> FoundProvider:
-    scope = remote.get("scope") or "drive"  # as rclone takes it
+    scope = remote.get("scope") or "drive"  # rclone's default
     notes = _of_another_app(remote)
     if scope not in _SCOPES:
         notes += (f"its scope {scope} does not allow backups: authorise this program",)
@@ -197,7 +197,7 @@ def _maybe(text: str) -> Secret | None:
 
 
 def _refresh_token(remote: Remote) -> Secret | None:
-    """Its `expiry` is that of the access token, an hour or four: the refresh token has no end that rclone knows."""
+    """The refresh token. `expiry` in the file is that of the access token (1 to 4 hours); rclone knows no other."""
     try:
         token = json.loads(remote.get("token") or "{}").get("refresh_token")
     except (ValueError, AttributeError):

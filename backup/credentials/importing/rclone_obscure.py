@@ -1,6 +1,5 @@
-"""rclone's obscured passwords: AES-256-CTR under a key that stands in its source, so no encryption, only against
-looking over a shoulder (rclone fs/config/obscure/obscure.go). Needed to take its passwords over, and to write ones
-that it reads.
+"""rclone's obscured passwords: AES-256-CTR under a key published in its source, so only a protection against shoulder
+surfing (rclone fs/config/obscure/obscure.go). Needed to import its passwords, and to write passwords that it reads.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _BLOCK_BYTES: Final = 16
 
 
 def reveal(obscured: str) -> Secret:
-    """What rclone would use as the password. Raises InvalidConfiguration, which never repeats the text."""
+    """The password in clear. Raises InvalidConfiguration, which never repeats the text."""
     try:
         data = base64.b64decode(obscured.encode("ascii") + b"=" * (-len(obscured) % 4), altchars=b"-_", validate=True)
         if len(data) < _BLOCK_BYTES:
@@ -34,7 +33,7 @@ def reveal(obscured: str) -> Secret:
 
 
 def obscure(password: Secret, *, start: bytes | None = None) -> str:
-    """As `rclone obscure`; `start` is the first counter block, by chance when not given."""
+    """As `rclone obscure`. `start` is the first counter block; random by default."""
     start = os.urandom(_BLOCK_BYTES) if start is None else start
     data = start + _stream(start, password.reveal().encode("utf-8"))
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -1,7 +1,7 @@
-"""The Secret Service of a Linux session (GNOME Keyring, KWallet, KeePassXC), asked without ever opening a prompt.
+"""The Secret Service of a Linux session (GNOME Keyring, KWallet, KeePassXC), used without ever opening a prompt.
 
-Why not keyring's own backend as it is: it opens prompts, which nobody sees on a server and which then hang, and it
-waits for ever for a daemon that does not answer (both seen; keyring 25.7, SecretStorage 3.5).
+keyring's own backend opens prompts, which hang unseen on a server, and waits forever for a daemon that does not answer
+(both observed with keyring 25.7, SecretStorage 3.5).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ APP_ID: Final = "homeserver-backup"
 
 
 class _ImpatientConnection(DBusConnection):  # type: ignore[misc]  # jeepney has no types
-    """Every request ends by one deadline, so that a thread that was given up ends too."""
+    """A connection whose requests all end by one deadline, so that abandoned threads end too."""
 
     def __init__(self, sock: Any, deadline: float) -> None:
         self._deadline = deadline
@@ -43,13 +43,13 @@ class _ImpatientConnection(DBusConnection):  # type: ignore[misc]  # jeepney has
 
 
 class SecretServiceKeyring(SecretService.Keyring):
-    """keyring's backend, that raises KeyringLocked or NoCollection where its parent would open a prompt."""
+    """keyring's backend, except that it raises KeyringLocked or NoCollection instead of opening a prompt."""
 
     appid = APP_ID
     timeout_s = 3.0
 
     def get_preferred_collection(self) -> secretstorage.Collection:
-        """The default collection, unlocked; the caller closes its connection.
+        """The default collection, which is unlocked; the caller closes its connection.
 
         Raises NoService, NoCollection, KeyringLocked.
         """
@@ -65,12 +65,12 @@ class SecretServiceKeyring(SecretService.Keyring):
             return collection
 
     def unlock(self, item: Any) -> None:
-        """Never prompts: a locked item is an error. (Its parent's hook for the collection's items.)"""
+        """The parent's hook for items. Never prompts: raises KeyringLocked for a locked item."""
         if item.is_locked():
             raise KeyringLocked("is locked")
 
     def check(self) -> None:
-        """Raises what any other call would raise now."""
+        """Raises the error that any other call would raise now."""
         with closing(self.get_preferred_collection().connection):
             return
 
@@ -101,7 +101,7 @@ def connect(timeout_s: float) -> DBusConnection:
 
 
 def _bus_address() -> str:
-    """The session's bus; where a cron job or a bare log-in has no variable for it, systemd's place."""
+    """The session's bus; systemd's default path if a cron job or plain login has no variable for it."""
     address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
     if address:
         return address
@@ -120,7 +120,7 @@ def _default_collection(connection: DBusConnection) -> secretstorage.Collection:
 
 @contextmanager
 def _keyring_errors() -> Iterator[None]:
-    """Only errors of keyring, and TimeoutError, leave this module."""
+    """Convert all errors into those of keyring, or TimeoutError."""
     try:
         yield
     except (KeyringError, TimeoutError):

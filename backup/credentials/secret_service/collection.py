@@ -1,9 +1,8 @@
-"""Unlocking, or creating, the session's default keyring from a terminal: no prompt of a desktop, which nobody would
-see.
+"""Unlocking, locking or creating the session's default keyring from a terminal, without a desktop prompt.
 
-By GNOME Keyring's own interface, the one that PAM's log-in uses (gnome-keyring 42: daemon/dbus/gkd-secret-service.c).
-KWallet and KeePassXC have none like it; there the vault is the answer. The password crosses the bus encrypted (the
-Secret Service's DH session).
+Uses GNOME Keyring's own interface, as PAM does at login (gnome-keyring 42: daemon/dbus/gkd-secret-service.c). KWallet
+and KeePassXC have none like it; use the vault there. The password crosses the bus encrypted (the Secret Service's DH
+session).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _DENIED: Final = "org.gnome.keyring.Error.Denied"
 _NO_SUCH_INTERFACE: Final = frozenset(
     f"org.freedesktop.DBus.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "NotSupported")
 )
-_NOWHERE: Final = "/"
+_NO_PATH: Final = "/"
 
 
 class CollectionError(CredentialStoreError):
@@ -65,7 +64,7 @@ class WrongKeyringPassword(CollectionError):
 
 
 class NotOffered(CollectionError):
-    """This Secret Service is not GNOME Keyring, or one without the interface."""
+    """This Secret Service is not GNOME Keyring, or lacks the interface."""
 
     kind = "keyring_not_offered"
     cure = f"Unlock it with its own program. {_VAULT}"
@@ -100,7 +99,7 @@ class NoAnswer(CollectionError):
 
 
 def unlock_default(password: Secret, *, timeout_s: float = 5.0) -> None:
-    """Unlock the default keyring; it is when this returns. Where it was already, the password is not looked at.
+    """Unlock the default keyring. If it is unlocked already, the password is not checked.
 
     Raises a CollectionError within about `timeout_s`.
     """
@@ -108,8 +107,8 @@ def unlock_default(password: Secret, *, timeout_s: float = 5.0) -> None:
 
 
 def create_default(password: Secret, *, label: str = LABEL, timeout_s: float = 5.0) -> None:
-    """Create a keyring, unlocked, and make it the default one. Raises CollectionExists where there is a default one,
-    and other CollectionErrors. An empty password is refused: the keyring would lie on disk in clear.
+    """Create an unlocked keyring and make it the default. An empty password is refused, because the keyring would be in
+    clear text on disk. Raises CollectionExists if there is a default one, and other CollectionErrors.
     """
     if not password:
         raise WrongKeyringPassword("the keyring's password must not be empty", hint="Choose a passphrase.")
@@ -123,7 +122,7 @@ def lock_default(*, timeout_s: float = 5.0) -> None:
 
 def _lock(connection: DBusConnection) -> None:
     path = _default(connection)
-    if path == _NOWHERE:
+    if path == _NO_PATH:
         raise NoDefaultCollection("the session has no default keyring yet")
     _service(connection).call("Lock", "ao", [path])
     if not _locked(connection, path):
@@ -132,7 +131,7 @@ def _lock(connection: DBusConnection) -> None:
 
 def _unlock(connection: DBusConnection, password: Secret) -> None:
     path = _default(connection)
-    if path == _NOWHERE:
+    if path == _NO_PATH:
         raise NoDefaultCollection("the session has no default keyring yet")
     if _locked(connection, path):
         _internal(connection).call("UnlockWithMasterPassword", "o(oayays)", path, _sealed(connection, password))
@@ -141,13 +140,13 @@ def _unlock(connection: DBusConnection, password: Secret) -> None:
 
 
 def _create(connection: DBusConnection, password: Secret, label: str) -> None:
-    if _default(connection) != _NOWHERE:
+    if _default(connection) != _NO_PATH:
         raise CollectionExists("the session has a default keyring already")
     attributes = {f"{SS_PREFIX}Collection.Label": ("s", label)}
     (path,) = _internal(connection).call(
         "CreateWithMasterPassword", "a{sv}(oayays)", attributes, _sealed(connection, password)
     )
-    if path == _NOWHERE:
+    if path == _NO_PATH:
         raise Dismissed("no keyring was created")
     _service(connection).call("SetAlias", "so", "default", path)
     if _locked(connection, path):

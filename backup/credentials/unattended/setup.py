@@ -1,4 +1,4 @@
-"""Setting up what opens the vault when nobody is there, and the units of jobs that need it."""
+"""Setup of unattended jobs: the key that opens the vault for them, and their units."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from providers.secret import Secret
 
 
 class WantedSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asks for. Without `folder` no units are written; `job` is what they run, without the program."""
+    """The user's request. Without `folder` no units are written; `job` is their command, without the program."""
 
     variant: Variant
     key_file: Path | None = None
@@ -48,13 +48,13 @@ class WantedSetup(msgspec.Struct, frozen=True, kw_only=True):
     on_calendar: str = "daily"
     job: tuple[str, ...] = ("transfers", "wait")
     user: str = ""
-    """Whom a system service runs as; empty: who asks."""
+    """User of a system service; empty: the current one."""
     replace: bool = False
 
 
 class KeySupply(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the ways to have the vault open by itself, and what is set up of it: a path or a command, or nothing.
-    What systemd holds cannot be seen from here."""
+    """One way for unattended jobs to open the vault, and its path or command if it is set up. systemd's credential
+    cannot be seen from here."""
 
     variant: Variant
     protects: str
@@ -68,7 +68,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What is left to do: none without units to install."""
+        """Commands left to the user; none without units to install."""
         return self.setup.commands if self.units_made else ()
 
     @property
@@ -77,14 +77,14 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ways(paths: Paths) -> tuple[KeySupply, ...]:
-    """The three ways, and which of them are set up. Nobody is asked."""
+    """The three ways, and which are set up. Prompts nobody."""
     settings = file.load(paths).store
     found = {Variant.KEY_FILE: settings.key_file, Variant.PASSWORD_COMMAND: shlex.join(settings.password_command)}
     return tuple(KeySupply(variant=each, protects=PROTECTION[each], set_up=found.get(each, "")) for each in Variant)
 
 
 def words_of(command: str, field: str) -> tuple[str, ...]:
-    """A command typed as one text, as a shell would cut it. Raises InvalidConfiguration for quotes left open."""
+    """The words of a command, split as a shell does. Raises InvalidConfiguration for an open quote."""
     try:
         return tuple(shlex.split(command))
     except ValueError:
@@ -92,7 +92,7 @@ def words_of(command: str, field: str) -> tuple[str, ...]:
 
 
 def set_up(paths: Paths, wanted: WantedSetup, program: tuple[str, ...]) -> Made:
-    """Have the vault open by itself, and write units for jobs. Done again it changes nothing that is right already."""
+    """Let unattended jobs open the vault, and write their units. Idempotent."""
     _refuse_other_stores(paths)
     key_file: Path | None = None
     match wanted.variant:
@@ -118,14 +118,14 @@ def set_up(paths: Paths, wanted: WantedSetup, program: tuple[str, ...]) -> Made:
 
 
 def add_key_slot(paths: Paths, label: str) -> Secret:
-    """A new slot of the vault, for a key that is returned and kept nowhere. Raises VaultLocked, SlotRefused."""
+    """Add a slot to the vault and return its key, which is kept nowhere. Raises VaultLocked, SlotRefused."""
     key = RawKey.generate()
     slots.add_slot(paths, key, label)
     return key.text()
 
 
 def program_here() -> tuple[str, ...]:
-    """How a unit starts this very program: the command that was typed, or Python with the module."""
+    """The command with which a unit starts this program: the one that was typed, or Python with the module."""
     typed = shutil.which(sys.argv[0])
     if typed and Path(typed).name != "__main__.py":
         return (os.path.abspath(typed),)
@@ -158,7 +158,7 @@ def _units(wanted: WantedSetup, key_file: Path | None, program: tuple[str, ...])
 
 
 def _make_key_file(paths: Paths, path: Path) -> None:
-    """A key file that opens the vault. One that is there already is used, and given a slot where it has none."""
+    """Create a key file that opens the vault. An existing one is used, and gets a slot if it has none."""
     vault = VaultKeyring(vault_path(paths))
     if not os.path.lexists(path):
         if path.parent == paths.state_dir:
@@ -173,7 +173,7 @@ def _make_key_file(paths: Paths, path: Path) -> None:
 
 
 def _try_command(paths: Paths, command: tuple[str, ...]) -> None:
-    """Before it is relied on: it has to print the passphrase of this vault, here and now."""
+    """Check that the command prints the passphrase of this vault now. Raises if it does not."""
     if not command:
         raise InvalidConfiguration("password_command: none was given", field="password_command", hint="Name a command.")
     VaultKeyring(vault_path(paths)).file.open(passphrase.from_command(command))

@@ -1,7 +1,7 @@
-"""Jobs that nobody sits beside: where they take the vault's key from, and the systemd units that run them.
+"""Unattended jobs: their source of the vault's key, and the systemd units that run them.
 
-What makes a unit is pure. `write_units` writes where the user says, `verify_units` asks systemd what it thinks of
-them. Enabling them is left to the user: the commands are part of the answer.
+Building a unit is pure. `write_units` writes into the user's folder, `verify_units` has systemd check them. The user
+enables them: the commands are part of the result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONGEST_ANSWER: Final = 8192
 
 
 class Variant(StrEnum):
-    """Where a job takes what opens the vault."""
+    """The source of the key or passphrase for unattended jobs."""
 
     SYSTEMD_CREDENTIAL = "systemd_credential"
     KEY_FILE = "key_file"
@@ -59,7 +59,7 @@ class SystemdUnit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """Units to write, and what the user then runs, in order. No secret is in any of it."""
+    """Units to write, and commands for the user, in order. Contains no secret."""
 
     variant: Variant
     protects: str
@@ -77,7 +77,7 @@ class WriteState(StrEnum):
 
 
 class UnitVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What `systemd-analyze verify` says. `ok` is None where it is not installed."""
+    """The result of `systemd-analyze verify`. `ok` is None if it could not be run."""
 
     ok: bool | None
     says: str = ""
@@ -95,8 +95,8 @@ def timer_setup(
 ) -> Setup:
     """A system service that runs `command` as `user` at the times of `on_calendar`, and its timer.
 
-    `command` has to stay until its work is done: systemd ends what is left of a service when its command ends.
-    `key_command` prints the key of a new slot to a pipe. Raises InvalidConfiguration for what a unit cannot hold.
+    `command` must run until its work is done: systemd kills the rest of a service when its command ends. `key_command`
+    prints the key of a new slot to a pipe. Raises InvalidConfiguration for text that a unit cannot hold.
     """
     service = SystemdUnit(name="homeserver-backup.service", text=_system_service(variant, user, command, key_file))
     timer = SystemdUnit(name="homeserver-backup.timer", text=_timer(on_calendar))
@@ -121,9 +121,9 @@ def timer_setup(
 
 
 def resume_setup(variant: Variant, *, user: str, command: Sequence[str], key_file: Path | None = None) -> Setup:
-    """A service of the user's own systemd that runs `command` after each boot, to go on with the queue.
+    """A service of the user's own systemd that runs `command` after each boot, to resume the queue.
 
-    Not with SYSTEMD_CREDENTIAL: user services read encrypted credentials from systemd 258 on only.
+    Raises InvalidConfiguration for SYSTEMD_CREDENTIAL: user services read encrypted credentials only since systemd 258.
     """
     if variant is Variant.SYSTEMD_CREDENTIAL:
         raise InvalidConfiguration(
@@ -151,14 +151,14 @@ def resume_setup(variant: Variant, *, user: str, command: Sequence[str], key_fil
 
 
 def credential_commands(key_command: Sequence[str], *, with_key: str = "host") -> tuple[str, ...]:
-    """Have systemd encrypt the key of a new slot; it goes through a pipe, never through a file in clear."""
+    """Commands that have systemd encrypt the key of a new slot, through a pipe and never a file in clear."""
     encrypt = f"systemd-creds encrypt --with-key={with_key} --name={CREDENTIAL_NAME} - {CREDENTIAL_FILE}"
     return (f"sudo install -d -m 700 {CREDENTIAL_FILE.parent}", f"{shlex.join(key_command)} | sudo {encrypt}")
 
 
 def write_units(setup: Setup, folder: Path, *, replace: bool = False) -> dict[Path, WriteState]:
-    """Write the units into `folder` (0644). Where one is there with another text, nothing at all is written and
-    Conflict names it, unless `replace`. Raises PermissionDenied.
+    """Write the units into `folder` (0644). Raises Conflict, and writes nothing, if one exists with other content,
+    unless `replace`. Raises PermissionDenied.
     """
     states: dict[Path, WriteState] = {}
     try:
@@ -183,13 +183,13 @@ def write_units(setup: Setup, folder: Path, *, replace: bool = False) -> dict[Pa
 
 
 def verify_units(paths: Iterable[Path], *, user_units: bool = False) -> UnitVerdict:
-    """Ask `systemd-analyze verify`, within 30 s."""
+    """Run `systemd-analyze verify` for at most 30 s."""
     program = shutil.which("systemd-analyze")
     if program is None:
         return UnitVerdict(ok=None, says="systemd-analyze is not installed: the units were not checked")
     command = [program, "verify", "--man=no", "--user" if user_units else "--system", *map(str, paths)]
     try:
-        with tempfile.TemporaryDirectory() as runtime:  # it wants one for user units, also where nobody is logged in
+        with tempfile.TemporaryDirectory() as runtime:  # needed for user units even if nobody is logged in
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -299,7 +299,7 @@ def _command(words: Sequence[str]) -> str:
 
 
 def _quoted(word: str, *, dollar: str = "$$") -> str:
-    """One word as systemd reads it (systemd.service(5), COMMAND LINES); in `Environment=` a dollar means nothing."""
+    """One word quoted for systemd (systemd.service(5), COMMAND LINES). In `Environment=` a dollar is literal."""
     escaped = _plain(word).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", dollar)
     return escaped if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]+", word) else f'"{escaped}"'
 

@@ -1,24 +1,24 @@
-"""What can be wrong with the vault. Each says what happened and what to do; none lets the file be overwritten.
+"""Errors of the vault. Each has a cause and a fix; after none of them is the file overwritten.
 
     VaultError(CredentialStoreError)
     ├── VaultMissing        there is no vault yet
-    ├── VaultExists         one is there already, and is not replaced
-    ├── VaultLocked         no key is at hand, or the data key was renewed meanwhile
+    ├── VaultExists         there is one already, which is not replaced
+    ├── VaultLocked         no key is available, or the data key was renewed meanwhile
     ├── WrongPassphrase     no passphrase slot opens with it
     ├── WrongKey            no key slot opens with it
     ├── VaultTruncated      the file ends too early
-    ├── VaultDamaged        not a vault, or not the bytes that were written
-    ├── VaultTampered       the bytes agree among themselves, but were not written by someone who had the key
-    ├── VaultRolledBack     an older vault stands where this process has seen a newer one
+    ├── VaultDamaged        not a vault, or bytes have changed
+    ├── VaultTampered       the checksum matches, but the writer did not have the key
+    ├── VaultRolledBack     an older vault than this process has seen
     ├── VaultTooNew         written by a newer version of the program
     ├── VaultTooCostly      asks for more memory or time to open than any vault of ours
     ├── VaultNotReadable    the system does not let it be read
-    ├── VaultNotWritten     the system did not let it be written; the old one stands
-    ├── VaultBusy           another process kept it locked
-    └── SlotRefused         a slot that is not there, is the last one, or one too many
-    PassphraseError(CredentialStoreError)   no passphrase, or no key, could be had
+    ├── VaultNotWritten     the system does not let it be written; the old one is kept
+    ├── VaultBusy           another process holds its lock
+    └── SlotRefused         a slot that does not exist, is the last one, or one too many
+    PassphraseError(CredentialStoreError)   no passphrase or key is available
 
-`code` is the StoreState that the credential store is in with such a vault.
+`code` is the resulting StoreState of the credential store.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class SlotRefused(VaultError):
 
 
 class PassphraseError(CredentialStoreError):
-    """No passphrase, or no key, could be had."""
+    """No passphrase or key is available."""
 
     kind: ClassVar[str] = "passphrase"
     remedies = (Remedy(Action.GIVE_PASSPHRASE),)

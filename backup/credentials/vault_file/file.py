@@ -1,9 +1,9 @@
-"""The vault: one encrypted file (0600) with all secrets, for machines without a keyring that is open.
+"""The vault: one encrypted file (0600) with all secrets, for machines without an open keyring.
 
-Every operation reads the file anew; every change is made under a lock (flock) to what is there then, and replaces the
-file in one step (temporary file, fsync, rename, fsync of the folder): after a crash at any moment the old vault or
-the new one is there, whole. A file that cannot be read is never written to. No former generation is kept: a
-passphrase that was taken away, or a secret that was deleted, would live on in it.
+Every operation reads the file again. Every change is made under a lock (flock) to the current contents, and replaces
+the file in one step (temporary file, fsync, rename, fsync of the folder): after a crash the old or the new vault is
+there, complete. A file that cannot be read is never written. No former generation is kept, because it would still hold
+removed passphrases and deleted secrets.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     """Seconds since 1970."""
     memory_bytes: int | None
-    """What one guess at a passphrase costs; None for a raw key."""
+    """Memory needed for one guess at a passphrase; None for a raw key."""
 
 
 class VaultInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file says of itself to anybody: not yet proved by a key."""
+    """The readable part of the file, not yet authenticated by a key."""
 
     path: Path
     generation: int
@@ -65,8 +65,7 @@ class VaultInfo(msgspec.Struct, frozen=True, kw_only=True):
 class VaultFile:
     """One vault. Keeps nothing in memory; safe from any thread and any number of processes. Raises only VaultError.
 
-    What takes a `DataKey` needs the vault unlocked: raises VaultLocked when the data key was renewed by another
-    process.
+    Methods with a `DataKey` raise VaultLocked if another process has renewed the data key.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class VaultFile:
         self._lock_timeout_s = lock_timeout_s
 
     def exists(self) -> bool:
-        """Whether something stands at its path, readable or not."""
+        """True if anything exists at its path, readable or not."""
         return os.path.lexists(self.path)
 
     def describe(self) -> VaultInfo:
@@ -93,7 +92,7 @@ class VaultFile:
     # Opening
 
     def create(self, opener: Opener, *, label: str = "") -> DataKey:
-        """A new, empty vault with one slot. Raises VaultExists when anything stands there, readable or not."""
+        """Create an empty vault with one slot. Raises VaultExists if anything exists at its path, readable or not."""
         _refuse_empty(opener)
         self._make_folder()
         with self._locked():
@@ -112,9 +111,9 @@ class VaultFile:
             return key
 
     def open(self, opener: Opener) -> DataKey:
-        """The data key. Takes as long as argon2id does, for each passphrase slot there is.
+        """The data key. Runs argon2id once for each passphrase slot.
 
-        Raises WrongPassphrase, WrongKey, and what is wrong with the file.
+        Raises WrongPassphrase, WrongKey, and the errors of the file.
         """
         return self._open(self._read(), opener)[1]
 
@@ -134,7 +133,7 @@ class VaultFile:
             self._write(header, entries, key)
 
     def remove(self, key: DataKey, service: str, username: str) -> bool:
-        """False when there was no such entry."""
+        """False if there was no such entry."""
         with self._changing(key) as (header, entries):
             if entries.pop((service, username), None) is None:
                 return False
@@ -144,7 +143,7 @@ class VaultFile:
     # Slots
 
     def add_slot(self, key: DataKey, opener: Opener, *, label: str = "") -> SlotInfo:
-        """One more way to open the vault. Raises SlotRefused when there are eight already."""
+        """Add a way to open the vault. Raises SlotRefused if there are eight already."""
         _refuse_empty(opener)
         with self._changing(key) as (header, entries):
             if len(header.slots) >= fmt.MOST_SLOTS:
@@ -156,10 +155,9 @@ class VaultFile:
             return _info(slot)
 
     def remove_slot(self, key: DataKey, slot_id: str) -> SlotInfo:
-        """Takes a way to open the vault away. Raises SlotRefused for the last one, and for one that is not there.
+        """Remove a way to open the vault. Raises SlotRefused for the last one, and for one that does not exist.
 
-        Someone who has an old copy of the file and the opener of that slot can still read this vault: `renew_key`
-        ends that.
+        An old copy of the file with the opener of that slot still reveals the key of this vault: `renew_key` ends that.
         """
         with self._changing(key) as (header, entries):
             gone = next((slot for slot in header.slots if slot.id == slot_id), None)
@@ -175,9 +173,9 @@ class VaultFile:
             return _info(gone)
 
     def change_passphrase(self, old: Secret, new: Secret) -> SlotInfo:
-        """Put `new` in place of `old`, in one write; other slots stay. Raises WrongPassphrase.
+        """Replace `old` by `new` in one write; other slots stay. Raises WrongPassphrase.
 
-        Where the old one became known to somebody, `renew_key` too.
+        If the old one was disclosed, call `renew_key` too.
         """
         _refuse_empty(new)
         with self._locked():
@@ -190,10 +188,9 @@ class VaultFile:
             return _info(slot)
 
     def renew_key(self, key: DataKey, openers: Sequence[Opener], *, drop_others: bool = False) -> DataKey:
-        """A new data key, sealed anew in the slots that `openers` open; whoever holds the old one has to unlock
-        again.
+        """Create a new data key, sealed in the slots that `openers` open. Holders of the old key have to unlock again.
 
-        The other slots cannot be kept: raises SlotRefused naming them unless `drop_others`. Raises WrongPassphrase or
+        Other slots cannot be kept: raises SlotRefused naming them unless `drop_others`. Raises WrongPassphrase or
         WrongKey for an opener that opens none.
         """
         with self._changing(key) as (header, entries):
@@ -215,7 +212,7 @@ class VaultFile:
             self._write(self._with_slots(bare, kept), entries, renewed)
             return renewed
 
-    # How it is done
+    # Implementation
 
     def _read(self) -> VaultDocument:
         try:
@@ -252,7 +249,7 @@ class VaultFile:
 
     @contextmanager
     def _changing(self, key: DataKey) -> Iterator[tuple[Header, Entries]]:
-        """What is there now, while nobody else changes it."""
+        """The current header and entries, under the lock."""
         with self._locked():
             since = key.newest
             document = self._read()
@@ -277,7 +274,7 @@ class VaultFile:
         data = fmt.encode(header, entries, key)
         if len(data) > fmt.MOST_BYTES:
             raise VaultNotWritten(f"the vault would grow beyond {fmt.MOST_BYTES // 2**20} MiB", hint="Remove entries.")
-        for left_over in self.path.parent.glob(f".{self.path.name}.*"):  # of a crash; may hold a slot since removed
+        for left_over in self.path.parent.glob(f".{self.path.name}.*"):  # after a crash; may hold a removed slot
             left_over.unlink(missing_ok=True)
         write_private(self.path, data)
         key.saw(header.generation)

@@ -4,10 +4,10 @@
                 "generation": 7, "slots": [...]},
      "nonce": ..., "body": ..., "checksum": ...}
 
-`body` is all entries, names too, under the data key (XChaCha20-Poly1305) with the canonical header as associated
-data: nobody without the key can change a slot, a counter or an entry unseen. `checksum` (SHA-256 over the rest) tells
-a bad disk from that. Binary values are base64. `generation` grows by one with each write; `key_id` changes with the
-data key. Pure: nothing here reads or writes a file.
+`body` holds all entries with their names, encrypted under the data key (XChaCha20-Poly1305) with the canonical header
+as associated data: without the key, no change of a slot, counter or entry goes unnoticed. `checksum` (SHA-256 over the
+rest) tells a bad disk from tampering. Binary values are base64. `generation` grows by one with each write; `key_id`
+changes with the data key. Pure: nothing here reads or writes a file.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def owner(self) -> bytes:
-        """What slots are bound to."""
+        """The associated data that binds slots to this vault."""
         return FORMAT.encode() + b"\0" + str(self.version).encode() + b"\0" + self.vault_id + self.key_id
 
 
@@ -77,10 +77,9 @@ class _Stamped(msgspec.Struct, frozen=True):
 
 
 class DataKey:
-    """The key of an unlocked vault, in memory only. It does not show itself, and knows the newest generation that it
-    has opened.
+    """The key of an unlocked vault, in memory only, with the newest generation it has opened. Its repr is masked.
 
-    Python cannot promise to wipe it from memory; `backup.system.hardening` keeps other processes from reading that.
+    Python cannot guarantee to wipe it from memory; `backup.system.hardening` keeps other processes from reading it.
     """
 
     __slots__ = ("__key", "_lock", "_newest", "key_id", "vault_id")
@@ -109,15 +108,13 @@ class DataKey:
         return self.__key
 
     def handover(self) -> Secret:
-        """For another process of the same user, over a private socket: it has unlocked the vault when it takes this
-        in.
-        """
+        """The key for another process of the same user, over a private socket; see `taken`."""
         packed = self.vault_id + self.key_id + self.__key + self._newest.to_bytes(8, "big")
         return Secret(base64.b64encode(packed).decode("ascii"))
 
     @classmethod
     def taken(cls, handed: Secret) -> DataKey:
-        """What `handover` gave. Raises WrongKey when it is something else."""
+        """The key from the text of `handover`. Raises WrongKey for any other text."""
         try:
             packed = base64.b64decode(handed.reveal(), validate=True)
         except (binascii.Error, ValueError):
@@ -136,7 +133,7 @@ class DataKey:
 
 
 def encode(header: Header, entries: Mapping[tuple[str, str], str], key: DataKey) -> bytes:
-    """The file's bytes; they were decoded and opened again before this returns."""
+    """The file's bytes, verified by decoding and opening them again."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     body = encrypt(_plain(entries), canonical(header), nonce, key.reveal())
     document = VaultDocument(header=header, nonce=nonce, body=body)
@@ -170,7 +167,7 @@ def decode(data: bytes) -> VaultDocument:
 
 
 def open_body(document: VaultDocument, key: DataKey, *, since: int) -> Entries:
-    """All entries. `since`: the newest generation that was known before the file was read.
+    """All entries. `since`: the newest generation known before the file was read.
 
     Raises VaultLocked (another data key), VaultTampered, VaultRolledBack, VaultDamaged.
     """
@@ -215,7 +212,7 @@ def _checksum(document: VaultDocument) -> bytes:
 
 
 def _where(error: Exception) -> str:
-    """The place, without what stands there."""
+    """The place of an error, without the text there."""
     if isinstance(error, msgspec.ValidationError):
         _, at, place = str(error).rpartition(" - at ")
         return "something is missing or wrong" + (f" at {place}" if at else "")

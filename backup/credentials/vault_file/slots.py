@@ -1,10 +1,9 @@
-"""What opens a vault: passphrases and raw keys, each in a slot of its own that holds the data key sealed, as LUKS
-does it.
+"""The slots of a vault: each holds the data key, sealed with a passphrase or raw key, as in LUKS.
 
-A slot's secret is argon2id over the passphrase, or the raw key itself. From it come two values (BLAKE2b, apart by
-name): a proof, which tells a wrong passphrase from an altered slot, and the key that seals the data key with
-XChaCha20-Poly1305. All other bytes of the slot, and the vault it belongs to, are associated data. Pure: nothing here
-reads or writes a file.
+A slot's secret is argon2id over the passphrase, or the raw key itself. Two values are derived from it (BLAKE2b, with
+separate personalisation): a proof, which tells a wrong passphrase from an altered slot, and the key that seals the data
+key with XChaCha20-Poly1305. All other bytes of the slot, and the vault's identity, are associated data. Pure: nothing
+here reads or writes a file.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ _Sealed = Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES + _TAG_BYTES, max_l
 class SlotKind(StrEnum):
     PASSPHRASE = "passphrase"
     KEY = "key"
-    """32 random bytes, for jobs that nobody sits beside."""
+    """32 random bytes, for unattended jobs."""
 
 
 class KdfCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one guess at a passphrase costs: argon2id's passes over so much memory."""
+    """The cost of one guess at a passphrase: argon2id's passes and memory."""
 
     operations: int
     memory_bytes: int
@@ -52,11 +51,11 @@ class KdfCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 MODERATE: Final = KdfCost(operations=3, memory_bytes=256 * 2**20)
 """libsodium's MODERATE: half a second here."""
 DEAREST: Final = KdfCost(operations=10, memory_bytes=2**30)
-"""More than this a file may not ask for: opening it would stop the machine."""
+"""The most a file may ask for: more could stall the machine."""
 
 
 class RawKey:
-    """32 random bytes that open a slot. Like a Secret it does not show itself."""
+    """32 random bytes that open a slot. The repr is masked, as that of a Secret."""
 
     __slots__ = ("__key",)
 
@@ -71,9 +70,7 @@ class RawKey:
 
     @classmethod
     def parse(cls, data: bytes) -> RawKey:
-        """From a key file: 32 bytes as they are, or their base64 in one line. Raises WrongKey; the bytes are never
-        repeated.
-        """
+        """Parse a key file: 32 raw bytes, or their base64 in one line. Raises WrongKey, which never repeats them."""
         if len(data) == KEY_BYTES:
             return cls(data)
         try:
@@ -85,7 +82,7 @@ class RawKey:
         return self.__key
 
     def text(self) -> Secret:
-        """Base64, one line without its end: what a key file holds."""
+        """The base64 text of a key file, without a line end."""
         return Secret(base64.b64encode(self.__key).decode("ascii"))
 
     def __repr__(self) -> str:
@@ -136,7 +133,7 @@ def seal(
 
 
 def open_slot(slot: Slot, owner: bytes, opener: Opener) -> bytes | None:
-    """The data key; None when the slot is not this opener's. Raises VaultTampered, VaultTooCostly, VaultDamaged."""
+    """The data key; None if this opener does not fit. Raises VaultTampered, VaultTooCostly, VaultDamaged."""
     if isinstance(opener, RawKey) != (slot.kind is SlotKind.KEY):
         return None
     _check_cost(slot)
@@ -155,7 +152,7 @@ def encrypt(plain: bytes, bound: bytes, nonce: bytes, key: bytes) -> bytes:
 
 
 def decrypt(sealed: bytes, bound: bytes, nonce: bytes, key: bytes) -> bytes | None:
-    """None when any byte of it, or of what it is bound to, is not what was sealed under this key."""
+    """The plain bytes; None if `sealed` or `bound` was altered, or the key differs."""
     if len(sealed) < _TAG_BYTES:
         return None
     try:
@@ -179,7 +176,7 @@ def _secret(opener: Opener, cost: KdfCost | None, salt: bytes) -> bytes:
     if isinstance(opener, RawKey):
         return opener.reveal()
     assert cost is not None
-    # NFC: the same letters typed on another keyboard or system are the same passphrase.
+    # NFC: the same letters typed on another keyboard or system give the same passphrase.
     typed = unicodedata.normalize("NFC", opener.reveal()).encode("utf-8", "surrogatepass")
     try:
         return bindings.crypto_pwhash_alg(
@@ -204,5 +201,5 @@ def _bound(slot: Slot, owner: bytes) -> bytes:
 
 
 def canonical(struct: msgspec.Struct) -> bytes:
-    """One spelling for one content."""
+    """The same bytes for the same contents."""
     return msgspec.json.encode(struct, order="sorted")

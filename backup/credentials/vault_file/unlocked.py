@@ -1,4 +1,4 @@
-"""Where this program keeps its vault, and whether this process has it open. Importing this loads no cryptography."""
+"""The vault's path, and its key while this process has it open. Importing this loads no cryptography."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ if TYPE_CHECKING:
 
 
 def vault_path(paths: Paths) -> Path:
-    """Beside the configuration, in a folder that only the user can enter."""
+    """The path of the vault: beside the configuration, in a folder that only the user can enter."""
     return paths.config_dir / "vault.json"
 
 
 class Unlocked:
-    """The data key of an unlocked vault, for as long as the process lives or until it is locked. Safe from any
-    thread.
-    """
+    """The data key of an unlocked vault, until it is locked or the process ends. Safe from any thread."""
 
     def __init__(self) -> None:
         self._key: DataKey | None = None
@@ -47,6 +45,6 @@ _registry_lock: Final = threading.Lock()
 
 
 def unlocked_here(path: Path) -> Unlocked:
-    """What all backends of this process share for one vault: keyring makes a new backend whenever it likes."""
+    """The state shared by all backends of this process for one vault: keyring may create new backends at any time."""
     with _registry_lock:
         return _unlocked.setdefault(path.absolute(), Unlocked())
