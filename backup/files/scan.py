@@ -102,7 +102,7 @@ class IsAFolder(NotFound):
         named = ", ".join(f"'{key}'" for key in keys)
         is_folder = "is a folder" if len(keys) == 1 else "are folders"
         right = " ".join(shell_quoted(f"{key}/") for key in keys)
-        super().__init__(f"{named} {is_folder}, not a file", hint=f"A folder is named with a final '/': {right}")
+        super().__init__(f"{named} {is_folder}, not a file", hint=f"Name a folder with a final '/': {right}")
 
 
 def _single(provider: BaseProvider, key: str, cancel: CancelToken) -> RemoteFile:
@@ -123,7 +123,7 @@ def _is_folder(provider: BaseProvider, key: str, cancel: CancelToken) -> bool:
 
 
 def _nothing_below(provider: BaseProvider, key: str) -> NotFound:
-    hint = f"A file is named without the final '/': {shell_quoted(key[:-1])}." if _is_file(provider, key) else ""
+    hint = f"Name a file without the final '/': {shell_quoted(key[:-1])}." if _is_file(provider, key) else ""
     return NotFound(f"{key}: there is nothing below it", hint=hint)
 
 

@@ -65,7 +65,7 @@ def planned(service: str, tree: Path, monkeypatch: pytest.MonkeyPatch, **setting
 def test_the_plan_says_what_is_lost(service, lost, tree, tmp_path, monkeypatch):
     plan = planned(service, tree, monkeypatch, **({"container": str(tmp_path / "store")} if service == "local" else {}))
     assert plan.modes_lost == lost
-    assert ("no room" in summary(plan)) is bool(lost)
+    assert ("cannot store them" in summary(plan)) is bool(lost)
     assert ("lost" in shown(plan)) is bool(lost)
 
 

@@ -217,7 +217,7 @@ def test_a_list_of_transfers_has_sizes_and_what_was_skipped(cli: Cli, paths: Pat
 def test_a_control_that_finds_nothing_says_what_else_there_is(cli: Cli, tmp_path: Path):
     (tmp_path / "file").write_bytes(b"1")
     assert cli("upload", str(tmp_path / "file")).code == 0
-    for verb, told in {"resume": "transfers retry", "retry": "has failed", "pause": "under way"}.items():
+    for verb, told in {"resume": "transfers retry", "retry": "none of these failed", "pause": "running"}.items():
         result = cli("transfers", verb, "1")
         assert result.code == 0
         assert ": 0" in result.out
