@@ -1,5 +1,4 @@
-"""The proof that a provider works, done with a random file: up, listed, down, compared, deleted. Nothing of it
-stays."""
+"""The test that a provider works: a random file is uploaded, listed, downloaded, compared and deleted."""
 
 from __future__ import annotations
 
@@ -51,7 +50,7 @@ class CycleStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All steps in order. `left_behind` is why the random file could not be removed again; `key` is its name."""
+    """All steps in order. `key` is the name of the random file; `left_behind` is set if it could not be removed."""
 
     key: str
     size_bytes: int
@@ -68,21 +67,22 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CycleWatcher:
-    """Is told what goes on; each method may be called from another thread, one at a time."""
+    """Receives the progress of a cycle. Methods are called one at a time, from any thread."""
 
     def step_ended(self, step: CycleStep) -> None: ...
 
     def progressed(self, name: CycleStepName, bytes_done: int, bytes_total: int) -> None: ...
 
     def left_behind(self, key: str, error: ErrorInfo) -> None:
-        """After an interrupt: this may still be at the service."""
+        """Called after an interrupt if the file may still be at the service."""
 
 
 def run_cycle(opening: Opening, size_bytes: int, watcher: CycleWatcher) -> CycleReport:
-    """Run the cycle over the five operations of the guide. Never raises a ProviderError: the report has it.
+    """Run the cycle over the five operations of the guide. Never raises a ProviderError: the report contains it.
 
-    When the calling thread is interrupted, what is under way stops within a second, the file and any unfinished upload
-    are removed at the service, and the interrupt goes on; where that takes too long or fails, the watcher is told.
+    If the calling thread is interrupted, the running step stops within a second, the file and any unfinished upload are
+    removed at the service, and the interrupt is raised again. If that takes too long or fails, `watcher.left_behind` is
+    called.
     """
     key = f"homeserver-backup-test-{secrets.token_hex(8)}.bin"
     cancel = CancelToken()
@@ -110,7 +110,7 @@ class _Cycle:
     ) -> None:
         self.steps: list[CycleStep] = []
         self.may_be_there = False
-        """Whether something of ours may be at the service."""
+        """True while the file, or an upload of it, may be at the service."""
         self._opening = opening
         self._key = key
         self._size_bytes = size_bytes
@@ -145,7 +145,7 @@ class _Cycle:
             detail = action()
         except ProviderError as failure:
             state, error = StepState.FAILED, ErrorInfo.of(failure)
-        except Exception as failure:  # the end of a thread: an error of ours is a failed step too, never a silent one
+        except Exception as failure:  # end of a thread: a bug of ours must fail the step, not vanish
             _LOG.exception("step %s of the cycle", name)
             state, error = StepState.FAILED, ErrorInfo("provider", f"internal error ({type(failure).__name__})")
         return CycleStep(name=name, state=state, detail=detail, elapsed_s=time.monotonic() - start_s, error=error)
@@ -201,7 +201,7 @@ class _Cycle:
 
 
 def _remove_soon(opening: Opening, key: str, may_be_there: bool) -> ErrorInfo | None:
-    """`_remove`, for somebody who wants to leave: a service that does not answer is not waited for."""
+    """`_remove` after an interrupt: waits at most _CLEAN_LIMIT_S for the service."""
     outcome = [ErrorInfo("timed_out", f"the service did not answer within {_CLEAN_LIMIT_S:.0f} s")]
 
     def remove() -> None:
@@ -215,9 +215,9 @@ def _remove_soon(opening: Opening, key: str, may_be_there: bool) -> ErrorInfo | 
 
 
 def _remove(opening: Opening, key: str, may_be_there: bool) -> ErrorInfo | None:
-    """Remove the file and unfinished uploads of it. None once nothing is left, else why not.
+    """Remove the file and its unfinished uploads. None once nothing is left, else the error.
 
-    With a provider of its own, since the other may have been told to stop.
+    Uses its own provider, because the other may be cancelled.
     """
     if not may_be_there:
         return None

@@ -1,5 +1,5 @@
-"""`python -m backup.queries`: the short-lived process that answers questions over its stdin and stdout, and dies with
-its asker."""
+"""`python -m backup.queries`: the short-lived process that answers questions over stdin and stdout, and ends with its
+parent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Key(msgspec.Struct):
 
 
 def handlers(questions: Questions) -> dict[str, Handler]:
-    """Every question by its name between processes, and what the asker wants of this process itself."""
+    """A handler for every question by its method name, and for `ping`, `unlock` and `lock`."""
 
     def answering(kind: type[ServiceQuestion[Any]]) -> Handler:
         def answer(call: RpcCall) -> Any:
@@ -46,13 +46,13 @@ def handlers(questions: Questions) -> dict[str, Handler]:
 
 
 def _die_with_parent() -> None:
-    """The end of stdin tells it too; this also ends a process that is stuck inside a call. Linux only."""
+    """End with the parent even while stuck inside a call; otherwise the end of stdin does it. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes for ourselves alone: what a library prints or reads must not end up between the messages."""
+    """Move the pipes to private descriptors, so that a library cannot print or read between the messages."""
     reader, writer = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
@@ -64,7 +64,7 @@ def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
 def main() -> None:
     _die_with_parent()
     harden_process()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the asker, which closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which closes the pipe
     reader, writer = _private_pipes()
     paths = Paths.of_process()
     logs.set_up(paths, "queries")
@@ -72,7 +72,7 @@ def main() -> None:
     Server(handlers(questions)).serve(reader, writer)
     questions.close()
     logging.shutdown()
-    os._exit(0)  # questions under way would keep the interpreter: nobody waits for them any more
+    os._exit(0)  # running questions would keep the interpreter alive; their asker is gone
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The answers to the questions of `backup.queries.questions`, one function each, given in the calling process: by the
-command line, and by the console's child `python -m backup.queries`."""
+"""The answers to the questions of `backup.queries.questions`, one function each. Runs in the command line's process,
+and in the console's child `python -m backup.queries`."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ A = TypeVar("A")
 
 
 class Questions:
-    """Safe from any thread. Providers stay open between questions."""
+    """Answers questions in this process. Safe from any thread. Providers stay open between questions."""
 
     def __init__(self, paths: Paths) -> None:
-        self._desk = _Desk(paths)
+        self._shared = _Shared(paths)
 
     def ask(
         self, question: ServiceQuestion[A], on_step: OnStep | None = None, *, cancel: CancelToken | None = None
     ) -> A:
-        """The answer; `on_step` hears of each step of a check, in the calling thread.
+        """The answer. `on_step` receives each step of a check, in the calling thread.
 
-        Raises ProviderError, TookTooLong after the question's limit, and Cancelled as soon as `cancel` is set, also
-        while the service stalls (the stalled call ends by its own time limit, in a thread that nobody waits for).
+        Raises ProviderError, TookTooLong after the question's limit, and Cancelled as soon as `cancel` is set, even if
+        the service stalls (the stalled call then ends by its own time limit, in an abandoned thread).
         """
         steps: list[CheckStep] = []
 
@@ -63,7 +63,7 @@ class Questions:
                 on_step(step)
 
         def answer(token: CancelToken, step: OnStep) -> Any:
-            return ANSWERS[type(question)](question, _Asking(self._desk, token, step))
+            return ANSWERS[type(question)](question, _Asking(self._shared, token, step))
 
         found: Any
         try:
@@ -75,22 +75,22 @@ class Questions:
         return found  # type: ignore[no-any-return]
 
     def unlock(self, handed: Secret) -> None:
-        """Open the vault with what another process handed over. Raises VaultError when it is not this vault's key."""
-        unlocking.accept(self._desk.paths, handed)
+        """Open the vault with the key from another process. Raises VaultError if it is not this vault's key."""
+        unlocking.accept(self._shared.paths, handed)
 
     def lock(self) -> None:
-        """Forget what opens the vault, and every provider that was opened with it; questions under way go on."""
-        unlocking.lock(self._desk.paths, StoreBackend.VAULT)
-        self._desk.providers.retire_all()
+        """Forget the vault's key, and every open provider; running questions continue."""
+        unlocking.lock(self._shared.paths, StoreBackend.VAULT)
+        self._shared.providers.retire_all()
 
     def close(self) -> None:
-        """Close the providers and authorisations that were opened."""
-        self._desk.authorizations.close()
-        self._desk.providers.close()
+        """Close all open providers and authorisations."""
+        self._shared.authorizations.close()
+        self._shared.providers.close()
 
 
-class _Desk:
-    """What all answers share."""
+class _Shared:
+    """Resources shared by all answers."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
@@ -100,40 +100,40 @@ class _Desk:
 
 @dataclass(frozen=True)
 class _Asking:
-    """One question under way."""
+    """One question that is being answered."""
 
-    desk: _Desk
+    shared: _Shared
     cancel: CancelToken
     step: OnStep
 
     @contextmanager
     def provider(self, instance: str, listed: str | None = None) -> Iterator[BaseProvider]:
-        """The provider of an instance, whose state follows how this ends (`answers.noted`)."""
+        """The provider of an instance. Errors inside are recorded in the instance's state (`answers.noted`)."""
         with (
-            self.desk.providers.of(instance) as provider,
-            answers.noted(self.desk.paths, instance, listed=listed, unusable=provider.unusable),
+            self.shared.providers.of(instance) as provider,
+            answers.noted(self.shared.paths, instance, listed=listed, unusable=provider.unusable),
         ):
             yield provider
 
     def request(self, instance: str, send: Callable[[BaseProvider], A]) -> A:
-        """One request, retried as the instance's settings say."""
+        """One request, retried according to the instance's settings."""
         with self.provider(instance) as provider:
             return provider.retry.run(partial(send, provider), self.cancel)
 
     def draft(self, question: DraftQuestion[Any]) -> closing[BaseProvider]:
-        """A provider of what a form holds."""
+        """A provider with the values of a form."""
         return closing(
-            self.desk.providers.draft(
+            self.shared.providers.draft(
                 question.service, question.values, question.secrets, self.cancel, question.instance
             )
         )
 
     @contextmanager
     def counting(self, instance: str, order: JobRequest, *, dry_run: bool) -> Iterator[tuple[BaseProvider, plans.Keep]]:
-        """What a plan finds is kept for whoever queues just this order, unless nobody will."""
+        """The provider, and a function that keeps a plan's findings for the job; in a dry run it keeps nothing."""
         with self.provider(instance) as provider:
-            scope = Scope.of(order, destination.place_of(self.desk.paths, instance))
-            yield provider, plans.keep_nothing if dry_run else partial(Findings(self.desk.paths).keep, scope)
+            scope = Scope.of(order, destination.place_of(self.shared.paths, instance))
+            yield provider, plans.keep_nothing if dry_run else partial(Findings(self.shared.paths).keep, scope)
 
 
 _Answer = Callable[[Any, _Asking], A]
@@ -175,7 +175,7 @@ def _create_container(question: questions.CreateContainer, asking: _Asking) -> N
 
 @_answers(Probe)
 def _probe(question: Probe, asking: _Asking) -> ConnectionReport:
-    with closing(asking.desk.providers.fresh(question.instance, asking.cancel)) as provider:
+    with closing(asking.shared.providers.fresh(question.instance, asking.cancel)) as provider:
         return provider.probe(asking.step)
 
 
@@ -205,24 +205,24 @@ def _authorize_methods(question: questions.AuthorizeMethods, asking: _Asking) ->
 @_answers(questions.AuthorizeBegin)
 def _authorize_begin(question: questions.AuthorizeBegin, asking: _Asking) -> BegunAuthorization:
     settings = opening.draft_settings(
-        asking.desk.paths, question.service, question.values, question.secrets, instance=question.instance
+        asking.shared.paths, question.service, question.values, question.secrets, instance=question.instance
     )
-    return asking.desk.authorizations.begin(question.service, settings, question.way)
+    return asking.shared.authorizations.begin(question.service, settings, question.way)
 
 
 @_answers(questions.AuthorizeFinish)
 def _authorize_finish(question: questions.AuthorizeFinish, asking: _Asking) -> Grant:
-    return asking.desk.authorizations.finish(question.flow, question.pasted)
+    return asking.shared.authorizations.finish(question.flow, question.pasted)
 
 
 @_answers(questions.AuthorizePoll)
 def _authorize_poll(question: questions.AuthorizePoll, asking: _Asking) -> Grant | None:
-    return asking.desk.authorizations.poll(question.flow)
+    return asking.shared.authorizations.poll(question.flow)
 
 
 @_answers(questions.AuthorizeEnd)
 def _authorize_end(question: questions.AuthorizeEnd, asking: _Asking) -> None:
-    asking.desk.authorizations.end(question.flow)
+    asking.shared.authorizations.end(question.flow)
 
 
 @_answers(questions.PlanUpload)
@@ -251,7 +251,7 @@ def _plan_download(question: questions.PlanDownload, asking: _Asking) -> Transfe
             links=question.links,
             owner=question.owner,
         )
-    return msgspec.structs.replace(plan, free_bytes=free_space.left_bytes(asking.desk.paths, Path(plan.destination)))
+    return msgspec.structs.replace(plan, free_bytes=free_space.left_bytes(asking.shared.paths, Path(plan.destination)))
 
 
 @_answers(questions.PlanDelete)
@@ -280,7 +280,7 @@ def _find_misnamed(question: questions.FindMisnamed, asking: _Asking) -> Misname
 
 
 def _cut_short(steps: list[CheckStep], on_step: OnStep, error: ProviderError) -> ConnectionReport:
-    """The report of a check that never came back: the step it hangs in has failed."""
+    """The report of a check that hangs: its current step has failed."""
     names = list(StepName)[len(steps) :]
     for position, name in enumerate(names):
         state = StepState.NOT_RUN if position else StepState.FAILED

@@ -1,7 +1,7 @@
-"""Authorisations under way: the flows of `providers.oauth`, each kept under a name until it ends.
+"""Authorisations in progress: the flows of `providers.oauth`, each kept under a name until it ends.
 
-They live where services may be loaded: in the command line's own process, or in the console's child. What comes of one
-goes back to whoever began it, and is kept by `Instances.save`, secrets in the credential store.
+They run where services may be loaded: in the command line's own process, or in the console's child. The grant is
+returned to the front end, which saves it with `Instances.save`, secrets in the credential store.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_FLOWS: Final = 8
 
 class BegunAuthorization(msgspec.Struct, frozen=True, kw_only=True):
     flow: str
-    """Names it in `finish`, `poll` and `end`."""
+    """Its name for `finish`, `poll` and `end`."""
     authorization: Authorization
 
 
@@ -37,14 +37,14 @@ class _Open:
 
 
 class Authorizations:
-    """Safe from any thread. A flow that brought its grant is closed; so is one that ended otherwise."""
+    """Safe from any thread. A flow is closed once it has its grant or has ended."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
 
     def begin(self, service: str, values: Mapping[str, Any], method: str = "") -> BegunAuthorization:
-        """Begin one with an instance's settings. Raises what `providers.oauth.open_flow` and `begin` raise."""
+        """Begin an authorisation with an instance's settings. Raises as `providers.oauth.open_flow` and `begin`."""
         flow = oauth.open_flow(service, values, method, context=ProviderContext())
         try:
             authorization = flow.begin()
@@ -62,7 +62,7 @@ class Authorizations:
         return BegunAuthorization(flow=name, authorization=authorization)
 
     def finish(self, name: str, pasted: str) -> Grant:
-        """The grant for what was pasted. After an error it can be pasted again only where the flow allows it."""
+        """The grant for the pasted text. After an error, the flow decides whether it can be pasted again."""
         opened = self._get(name)
         with opened.lock:
             return self._granted(name, opened.flow.finish(pasted))
@@ -75,7 +75,7 @@ class Authorizations:
         return None if grant is None else self._granted(name, grant)
 
     def end(self, name: str) -> None:
-        """Give one up. Nothing happens where there is none of that name."""
+        """Give up an authorisation. Does nothing for an unknown name."""
         with self._lock:
             opened = self._open.pop(name, None)
         if opened:

@@ -1,4 +1,4 @@
-"""How much a plan may count."""
+"""The limit on what a plan counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """How much may still be counted."""
+    """Entries and time left for counting; `exhausted` once either has run out."""
 
     def __init__(self, cancel: CancelToken) -> None:
         self._until_s = time.monotonic() + LIMIT_S

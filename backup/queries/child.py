@@ -1,4 +1,4 @@
-"""The process `python -m backup.queries`, as the process that asks it has it."""
+"""The child process `python -m backup.queries`, seen from its parent."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LEAVE_LIMIT_S: Final = 2.0
 
 
 class Child:
-    """Started at once; `client` may be asked before it runs. End it with `close`.
+    """Started at once; `client` may be used before it runs. End it with `close`.
 
-    One thread starts it and waits until it has ended: Linux ends it with the thread that started it. While questions
-    are `under_way` it has to answer pings; one that does not is killed, and its questions raise ConnectionLost. A slow
-    service is no hung child: pings are answered beside it.
+    One thread starts it and waits for its end, because Linux kills it when the thread that started it ends. While
+    questions are `under_way` it must answer pings; if not, it is killed, and its questions raise ConnectionLost. A slow
+    service does not delay pings.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Child:
         self._lock = threading.Lock()
         self._under_way = 0
         self._has_answered = False
-        """Starting takes a while on a slow machine."""
+        """Until then, pings have the longer limit for starting on a slow machine."""
         self._handing_over = threading.Lock()
         self._handed: Secret | None = None
         self._over = threading.Event()
@@ -51,7 +51,7 @@ class Child:
 
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:
-        """One question."""
+        """Marks one question as running."""
         with self._lock:
             self._under_way += 1
         try:
@@ -62,8 +62,8 @@ class Child:
                 self._under_way -= 1
 
     def hand_over(self, key: Secret | None) -> None:
-        """Have the child hold `key` as what opens the vault, or nothing: revealed here alone, for a socket that nobody
-        else reads."""
+        """Give the child the vault's key, or make it forget the key (None). The key is revealed only here, for a
+        private socket."""
         with self._handing_over:
             if key == self._handed:
                 return
@@ -74,7 +74,8 @@ class Child:
                 self.client.call("unlock", {"key": key.reveal()}, timeout_s=_START_LIMIT_S)
 
     def close(self) -> None:
-        """End it: it is given 2 s to leave, then killed. Its questions raise ConnectionLost. May be called twice."""
+        """End the child: it has 2 s to exit, then it is killed. Its questions raise ConnectionLost. May be called
+        twice."""
         self._over.set()
         self.client.close()
         self._thread.join()
@@ -90,7 +91,7 @@ class Child:
                     env=environment,
                     cwd=_package_parent(),
                 )
-        except OSError:  # closing the socket has ended what was asked
+        except OSError:  # closing the socket has ended the questions
             _LOG.exception("the queries process could not be started")
             return
         try:
@@ -104,7 +105,7 @@ class Child:
                 process.wait()
 
     def _ping(self, process: subprocess.Popen[bytes]) -> None:
-        """Until it is over, or the child is lost."""
+        """Ping until `close`, or until the child is lost."""
         while not self._over.wait(self._ping_every_s) and not self.client.lost:
             if not self._under_way:
                 continue
@@ -120,5 +121,5 @@ class Child:
 
 
 def _package_parent() -> Path:
-    """`python -m` looks in the current folder first: never in one of the user's, where a `backup` may lie."""
+    """The folder to start the child in: `python -m` looks there first, and a user's folder may contain a `backup`."""
     return Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""The asking side of `python -m backup.queries`, so that no SDK is ever loaded in the process that draws."""
+"""The client of `python -m backup.queries`, so that the console's process never loads an SDK."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ A = TypeVar("A")
 _LOG: Final = logging.getLogger(__name__)
 
 _MARGIN_S: Final = 10.0
-"""What starting the child may add to a question's own limit."""
+"""Time for starting the child, in addition to a question's own limit."""
 _TRIES: Final = 3
 
 
 class QuestionsClient:
-    """As `backup.queries.answers.Questions`, but asks a child process, several questions at once. Any thread may use
-    it.
+    """As `backup.queries.answers.Questions`, but asks a child process. Safe from any thread; several questions may run
+    at once.
 
-    The child starts with the first question and ends with `close()` or when this process ends. A child that died or
-    hangs is replaced, and questions that are `repeatable` are asked again.
+    The child starts with the first question and ends with `close()` or with this process. A dead or hung child is
+    replaced, and `repeatable` questions are asked again.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class QuestionsClient:
         ping_every_s: float = PING_EVERY_S,
         ping_limit_s: float = PING_LIMIT_S,
     ) -> None:
-        """`argv` (another child) and the pings' times are for tests."""
+        """`argv` (another child) and the ping times are for tests."""
         self._paths = paths
         self._argv = argv or (sys.executable, *UTF8_OPTIONS, "-P", "-m", "backup.queries")
         self._ping_every_s = ping_every_s
@@ -55,15 +55,14 @@ class QuestionsClient:
     def ask(
         self, question: ServiceQuestion[A], on_step: OnStep | None = None, *, cancel: CancelToken | None = None
     ) -> A:
-        """The answer; `on_step` hears of each step of a check, once, in the calling thread.
+        """The answer. `on_step` receives each step of a check once, in the calling thread.
 
-        Raises what `Questions.ask` raises, TimedOut, ConnectionLost, and Cancelled as soon as `cancel` is set: the
-        child then gives the question up.
+        Raises as `Questions.ask`, and TimedOut, ConnectionLost. If `cancel` is set, the child gives the question up.
         """
         reported: set[StepName] = set()
 
         def step(found: CheckStep) -> None:
-            """Steps that were reported before the child was replaced are not reported again."""
+            """Steps reported before the child was replaced are not reported again."""
             if on_step and found.name not in reported:
                 reported.add(found.name)
                 on_step(found)
@@ -92,7 +91,7 @@ class QuestionsClient:
                 _LOG.warning("the queries process was lost during %s; asking a new one", question.method())
 
     def close(self) -> None:
-        """End the child. Questions under way raise ConnectionLost. May be called twice."""
+        """End the child. Running questions raise ConnectionLost. May be called twice."""
         with self._lock:
             self._closed = True
             child, self._child = self._child, None

@@ -1,4 +1,4 @@
-"""What is already at the destination of an upload."""
+"""The objects already at the destination of an upload."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from providers.contract.objects import Page, RemoteFile, pages
 from providers.errors import IncompleteListing, InvalidName, NotFound
 
 _QUESTIONS_A_PAGE: Final = 10
-"""A page of a listing costs about as much as so many questions for one object (S3's price list: 12)."""
+"""A page of a listing costs about as much as this many requests for one object (S3's price list: 12)."""
 MTIME_SLACK_S: Final = 1.0
 
 
-def standing_files(
+def existing_files(
     provider: BaseProvider,
     files: dict[str, TreeEntry],
     budget: Budget,
     cancel: CancelToken,
     spellings: Spellings | None = None,
 ) -> Iterator[RemoteFile]:
-    """Those objects that stand where the files would go. `spellings` learns of all that are seen.
+    """The objects that exist where the files would go. All names seen are added to `spellings`.
 
-    They are looked for in listings, and where these go on for longer than asking would take, one by one: a few files
-    may stand beside millions of objects.
+    They are looked up in listings, or one by one if that is cheaper: a few files may be beside millions of objects.
     """
     left = set(files)
     pages = math.inf if spellings is not None else 1 + len(files) // _QUESTIONS_A_PAGE
@@ -56,8 +55,8 @@ def standing_files(
 def _listings(
     provider: BaseProvider, files: dict[str, TreeEntry], most: float, cancel: CancelToken
 ) -> Iterator[Page | None]:
-    """Every place where one of the files would go, page by page; None at last where there were more than `most`, or
-    where something in them cannot be read."""
+    """The listings of all places where files would go, page by page. Ends with None if there are more than `most`
+    pages, or if a part of them cannot be read."""
     single = [key for key, found in files.items() if "/" not in found.name]
     folders = {_top(key, found) for key, found in files.items() if "/" in found.name}
     places = [(prefix, "") for prefix in sorted(folders)]
@@ -81,12 +80,12 @@ def _listings(
 
 
 def _top(key: str, found: TreeEntry) -> str:
-    """The prefix at the destination of the chosen folder in which `found` lies."""
+    """The prefix at the destination of the chosen folder that contains `found`."""
     return key[: len(key) - len(found.name)] + found.name.partition("/")[0] + "/"
 
 
 def spellings_at(provider: BaseProvider, prefix: str, budget: Budget, cancel: CancelToken) -> Spellings | None:
-    """What is at the destination, where a service makes no difference between some names."""
+    """The names at the destination, if the service is case-insensitive; else None."""
     if provider.capabilities.case_sensitive:
         return None
     spellings = Spellings()
@@ -96,13 +95,13 @@ def spellings_at(provider: BaseProvider, prefix: str, budget: Budget, cancel: Ca
 
 
 class Spellings:
-    """Names between which a service makes no difference (Dropbox): of folders as well as of files."""
+    """Names of files and folders at a case-insensitive service (Dropbox)."""
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
 
     def twin(self, key: str) -> str | None:
-        """What `key`, or a folder in it, was spelt when it was first given; None when it was just so."""
+        """The first spelling of `key`, or of a folder in it, if it differs; else None."""
         parts = key.rstrip("/").split("/")
         for end in range(1, len(parts) + 1):
             path = "/".join(parts[:end])
@@ -113,7 +112,7 @@ class Spellings:
 
 
 def _names(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[str]:
-    """Files and folders that stand in the folder `prefix`."""
+    """Files and folders directly in the folder `prefix`."""
     for page in _pages(provider, prefix, "/", cancel):
         yield from (file.key for file in page.files)
         yield from page.prefixes
@@ -123,7 +122,7 @@ def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelTo
     def readable(token: str | None) -> Page:
         try:
             return provider.retry.run(lambda: provider.scan(prefix, delimiter=delimiter, token=token), cancel)
-        except IncompleteListing as error:  # the names that it lacks are asked for one by one
+        except IncompleteListing as error:  # the missing names are looked up one by one
             page: Page = error.page
             return page
 
@@ -131,7 +130,7 @@ def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelTo
 
 
 def differs(remote: RemoteFile, local: TreeEntry) -> bool:
-    """As far as a listing tells: most services keep the file's own time out of it."""
+    """True if the file differs, as far as a listing shows: most services omit the file's own time."""
     if remote.size_bytes != local.size_bytes:
         return True
     if remote.modified_at is None or remote.stored_at is None or remote.modified_at == remote.stored_at:

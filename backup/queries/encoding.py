@@ -1,5 +1,5 @@
-"""Questions and answers as plain data, for the pipe between the console and its child that nobody else reads: the one
-place where their secrets are revealed."""
+"""Questions and answers as plain data, for the private pipe between the console and its child. The only place where
+their secrets are revealed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def to_data(value: Any) -> Any:
 
 
 def from_data(value: Any, kind: Any) -> Any:
-    """The question or answer again; its secrets are blackened in logs from now on. Raises ConnectionLost when it is no
-    `kind`."""
+    """The question or answer as `kind`; its secrets are redacted in logs from now on. Raises ConnectionLost if it is
+    not a `kind`."""
     try:
         return msgspec.convert(value, kind, dec_hook=_typed, str_keys=True)
     except msgspec.ValidationError as error:

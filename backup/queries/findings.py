@@ -1,7 +1,7 @@
-"""What a plan has found, kept on disk until the scan of its job takes it up: nothing is walked or listed twice.
+"""The findings of a plan, kept on disk for the scan of its job, so that nothing is walked or listed twice.
 
-A file for each plan, below the state folder: lines of JSON, first the scope, then batches of findings. One that is not
-queued within an hour is thrown away: by then the plan says little about what is there.
+Each plan has a file in the state folder: lines of JSON, first the scope, then batches of findings. A plan that is not
+queued within an hour is outdated, and deleted.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _TOKEN: Final = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that a plan found: an entry of a local tree, or an object."""
+    """One finding of a plan: an entry of a local tree, or an object."""
 
     source: str
-    """What was chosen that it belongs to."""
+    """The chosen path or key that it belongs to."""
     local: TreeEntry | None = None
     replaces: bool | None = None
-    """Whether something stands where it is to go."""
+    """True if something exists where it would go; None if unknown."""
     remote: RemoteFile | None = None
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """What was looked for, and where: findings serve only an order that says the same."""
+    """The request and place of a plan. Its findings serve only a job with the same scope."""
 
     kind: JobKind
     place: tuple[str, str, str, str]
@@ -55,18 +55,18 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, order: JobRequest, place: Destination) -> Scope:
         where = (place.instance, place.type, place.container, place.settings)
-        to = order.to if order.kind is JobKind.UPLOAD else ""  # elsewhere nothing was looked for there
+        to = order.to if order.kind is JobKind.UPLOAD else ""  # for other kinds, `to` was not looked at
         return cls(kind=order.kind, place=where, sources=order.sources, to=to, selection=order.selection)
 
 
 class Findings:
-    """Of all plans of a state folder. Any process may use it."""
+    """The findings of all plans of a state folder. Any process may use it."""
 
     def __init__(self, paths: Paths) -> None:
         self._folder = paths.plans_dir
 
     def keep(self, scope: Scope, found: Iterable[Finding]) -> str:
-        """Write down what was found; the token that names it. Empty where that cannot be: then the scan looks again."""
+        """Write the findings and return their token. Empty if they cannot be written: the scan then looks again."""
         token = secrets.token_hex(16)
         target = self._folder / f"{token}{_PLANNED}"
         temporary = target.with_suffix(".new")
@@ -84,13 +84,13 @@ class Findings:
             _LOG.warning("what a plan found cannot be kept: %s", error)
             _remove(temporary)
             return ""
-        except BaseException:  # what looks for it broke off
+        except BaseException:  # the search broke off
             _remove(temporary)
             raise
         return token
 
     def claim(self, token: str) -> bool:
-        """Have it stay until `drop`, for a job that is about to be queued. False when it is too old, or gone."""
+        """Keep the findings until `drop`, for a job about to be queued. False if they are too old, or gone."""
         if not _TOKEN.match(token):
             return False
         planned = self._folder / f"{token}{_PLANNED}"
@@ -103,8 +103,8 @@ class Findings:
         return True
 
     def load(self, token: str, scope: Scope) -> Iterator[list[Finding]] | None:
-        """What was claimed, in batches; None when it is not there, or was not found for just this. The iterator raises
-        ValueError or OSError when it cannot be read to its end."""
+        """The claimed findings, in batches; None if there are none, or their scope differs. The iterator raises
+        ValueError or OSError if it cannot read them to the end."""
         if not _TOKEN.match(token):
             return None
         path = self._folder / f"{token}{_QUEUED}"
@@ -116,13 +116,13 @@ class Findings:
         return _read(path) if same else None
 
     def drop(self, token: str) -> None:
-        """The scan is over."""
+        """Delete claimed findings, after the scan."""
         if _TOKEN.match(token):
             with suppress(OSError):
                 (self._folder / f"{token}{_QUEUED}").unlink(missing_ok=True)
 
     def drop_others(self, tokens: Collection[str]) -> None:
-        """Of all that were claimed only these are still wanted."""
+        """Delete claimed findings, except those with these tokens."""
         for path in self._files(_QUEUED):
             if path.stem not in tokens and _age_s(path) > _FRESH_S:
                 with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A page of a listing for somebody to look at: what can be read of it, where that is not all."""
+"""A page of a listing to be shown, even if only a part of it can be read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from providers.errors import IncompleteListing, ProviderError, Transient
 
 
 def page_to_show(provider: BaseProvider, scan: Callable[[], Page], cancel: CancelToken) -> Page:
-    """As `scan`, retried as the instance's settings say. Where an answer is damaged, or breaks off each time, what can
-    be read of it: `unread` says why that is not all. Nobody may act on it."""
+    """As `scan`, retried according to the instance's settings. If an answer is damaged, or breaks off each time,
+    returns the readable part, with the reason in `unread`. Such a page is only for display."""
     try:
         return provider.retry.run(scan, cancel)
     except IncompleteListing as error:

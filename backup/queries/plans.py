@@ -1,5 +1,5 @@
-"""What a transfer would do, counted before it starts. Counting stops after 5 s or 100,000 entries: a plan may say 'at
-least'."""
+"""Plans: the effect of a transfer, counted before it starts. Counting stops after 5 s or 100,000 entries; such a plan
+is not `complete`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backup.files.scan import IsAFolder, TreeEntry, upload_prefix, walk_local, w
 from backup.files.targets import chosen_target
 from backup.model.transfers import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.queries.budget import Budget
-from backup.queries.destination import MTIME_SLACK_S, differs, spellings_at, standing_files
+from backup.queries.destination import MTIME_SLACK_S, differs, existing_files, spellings_at
 from backup.queries.findings import Finding
 from backup.queries.tally import Tally
 from providers.base import BaseProvider
@@ -29,7 +29,7 @@ from providers.engine.encryption import refuse_encryption
 from providers.errors import InvalidName, NotFound, ProviderError, from_os_error
 
 Keep = Callable[[list[Finding]], str]
-"""Keeps what was found for the transfer; returns what names it."""
+"""Keeps findings for the transfer; returns their token."""
 
 
 def keep_nothing(found: list[Finding]) -> str:
@@ -46,8 +46,8 @@ def upload(
     keep: Keep = keep_nothing,
     selection: Selection = EVERYTHING,
 ) -> TransferPlan:
-    """Raises NotFound when one of `paths` is not there, InvalidName for `to`, and what looking at the destination
-    raises."""
+    """Plan an upload. Raises NotFound if one of `paths` does not exist, InvalidName for `to`, and the errors of listing
+    the destination."""
     refuse_encryption(provider.settings.encryption_enabled)
     prefix = upload_prefix(to)
     for path in paths:
@@ -66,11 +66,11 @@ def upload(
             files[prefix + found.name] = found
     remote = Budget(cancel)
     spellings = spellings_at(provider, prefix, remote, cancel)
-    standing: set[str] = set()
-    for file in standing_files(provider, files, remote, cancel, spellings):
-        standing.add(file.key)
+    existing: set[str] = set()
+    for file in existing_files(provider, files, remote, cancel, spellings):
+        existing.add(file.key)
         if conflicts is not Conflicts.SKIP_UNCHANGED or differs(file, files[file.key]):
-            tally.stands(file.key, conflicts)
+            tally.add_existing(file.key, conflicts)
     can = provider.capabilities
     tally.modes_lost = sum(
         found.unusual and not (can.modes if found.kind is ItemKind.FILE else can.folder_modes) for found in everything
@@ -82,14 +82,14 @@ def upload(
         return plan
     elsewhere = None if remote.exhausted else False
     found_all = [
-        Finding(source="", local=each, replaces=True if prefix + each.name in standing else elsewhere)
+        Finding(source="", local=each, replaces=True if prefix + each.name in existing else elsewhere)
         for each in everything
     ]
     return msgspec.structs.replace(plan, found=keep(found_all))
 
 
 def _count(tally: Tally, provider: BaseProvider, prefix: str, found: TreeEntry) -> bool:
-    """Whether the entry becomes an object, for which the destination has to be looked at."""
+    """Count an entry. True if it becomes an object, which may exist at the destination."""
     unstorable = _unstorable(provider, prefix, found)
     if unstorable is not None:
         tally.does_not_fit(prefix + found.name, unstorable, folder=found.kind is ItemKind.DIRECTORY)
@@ -99,7 +99,7 @@ def _count(tally: Tally, provider: BaseProvider, prefix: str, found: TreeEntry) 
 
 
 def _unstorable(provider: BaseProvider, prefix: str, found: TreeEntry) -> InvalidName | None:
-    """Why the service cannot hold something of that name; None where it can, or where nothing will be stored of it."""
+    """The reason why the service cannot hold that name; None if it can, or if nothing would be stored."""
     is_file = found.kind is ItemKind.FILE or found.stored
     is_folder = found.kind is ItemKind.DIRECTORY and provider.capabilities.empty_directories
     if found.ruled_out or found.error is not None or not (is_file or is_folder):
@@ -143,10 +143,10 @@ def download(
     links: bool = False,
     owner: bool = False,
 ) -> TransferPlan:
-    """With `owner` each object is asked for what a listing does not tell, as far as the time of a plan allows.
+    """Plan a download. With `owner`, attributes missing in the listing are requested per object, within the time limit.
 
-    Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
-    not named as one), and Conflict where a file is where a folder is needed."""
+    Raises NotFound for a missing key or an empty prefix, IsAFolder for a folder not named as one, and Conflict for a
+    file where a folder is needed."""
     refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
     tally, budget = Tally(need=Need(conflicts)), Budget(cancel)
@@ -164,7 +164,7 @@ def download(
 def _count_here(
     tally: Tally, fitting: Fitting, found: list[tuple[str, RemoteFile]], conflicts: Conflicts, *, links: bool
 ) -> None:
-    """What becomes of each object on the disk here, where they are all known."""
+    """Count the effect of each object on the local disk."""
     fits: list[tuple[str, RemoteFile, Path]] = []
     for chosen, file in found:
         as_link = links and stored_links.is_one(file.key)
@@ -183,7 +183,7 @@ def _count_here(
         if not counted or file.key.endswith("/"):
             continue
         if os.path.lexists(target) and (conflicts is not Conflicts.SKIP_UNCHANGED or _differs_here(file, target)):
-            tally.stands(str(target), conflicts)
+            tally.add_existing(str(target), conflicts)
         tally.need.add(file.size_bytes, target)
 
 
@@ -204,7 +204,7 @@ def _count_attributes(
 def delete(
     provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken, keep: Keep = keep_nothing
 ) -> TransferPlan:
-    """Raises as `download` does."""
+    """Plan a deletion. Raises as `download`."""
     tally, budget = Tally(), Budget(cancel)
     found: list[Finding] = []
     real = provider.capabilities.real_folders
@@ -225,7 +225,7 @@ def delete(
 
 
 def _differs_here(file: RemoteFile, target: Path) -> bool:
-    """As far as a listing tells; a file that cannot be looked at is one that would be replaced."""
+    """True if the local file differs, as far as a listing shows, or cannot be read."""
     try:
         facts = os.stat(target)
     except OSError:
@@ -236,7 +236,7 @@ def _differs_here(file: RemoteFile, target: Path) -> bool:
 
 
 def _count_remote(tally: Tally, chosen: str, file: RemoteFile, name_here: str) -> bool:
-    """Whether one more will be moved: what is chosen twice, or becomes the same file here, is counted once."""
+    """Count an object. False if it has no content, or was counted already (chosen twice, or the same local file)."""
     if name_here in tally.names:
         return False
     tally.names.add(name_here)
@@ -264,7 +264,7 @@ def _remote(
             for file in budget.spend(walk(provider, key, cancel)):
                 yield key, file
         except IsAFolder as error:
-            folders += error.keys  # all of them are named at once
+            folders += error.keys  # all are reported in one error
         if budget.exhausted:
             return
     if folders:

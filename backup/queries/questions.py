@@ -1,5 +1,5 @@
-"""The questions that reach a storage service, each declared once: its parameters, and in brackets what it is answered
-with. Most only read; what transfers or deletes objects is queued instead.
+"""The questions to a storage service, each declared once: parameters as fields, the type of the answer in brackets.
+Most only read; transfers and deletions are queued instead.
 
 `backup.queries.answers` answers them; `backup.queries.client` asks a child process. Loads no storage SDK.
 """
@@ -34,17 +34,17 @@ class ServiceQuestion(msgspec.Struct, Generic[A], frozen=True):
     limit_s: ClassVar[float] = 60.0
     """Longest wait for the answer, retries included."""
     repeatable: ClassVar[bool] = True
-    """Whether it is asked again when the process that was to answer it is lost."""
+    """True if it is asked again when the answering process is lost."""
 
     @classmethod
     def method(cls) -> str:
-        """Its name between processes: that of `ListPage` is `list_page`."""
+        """Its name between processes: `list_page` for `ListPage`."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     @classmethod
     def answer_type(cls) -> Any:
-        """`A`, as the class was declared."""
-        (declared,) = cls.__orig_bases__  # type: ignore[attr-defined]  # of every class with a generic base
+        """The type `A` of the declaration."""
+        (declared,) = cls.__orig_bases__  # type: ignore[attr-defined]  # set on every class with a generic base
         return get_args(declared)[0]
 
     def for_another_folder(self) -> Self:
@@ -53,8 +53,8 @@ class ServiceQuestion(msgspec.Struct, Generic[A], frozen=True):
 
 
 class ListPage(ServiceQuestion[Page], frozen=True):
-    """One page. Errors are those of `Storage.scan`, retried as the instance's settings say. Of a page that cannot be
-    read whole, what can be, with `unread`: it is to be shown, and for nothing else."""
+    """One page. Raises as `Storage.scan`, retried according to the instance's settings. If a page cannot be read
+    completely, the readable part, with the reason in `unread`; such a page is only for display."""
 
     instance: str
     prefix: str = ""
@@ -77,7 +77,7 @@ class ListContainers(ServiceQuestion[list[str]], frozen=True):
 
 
 class CreateContainer(ServiceQuestion[None], frozen=True):
-    """Creates one."""
+    """Create a container."""
 
     repeatable = False
     instance: str
@@ -85,14 +85,14 @@ class CreateContainer(ServiceQuestion[None], frozen=True):
 
 
 class Probe(ServiceQuestion[ConnectionReport], frozen=True):
-    """Check a saved instance, step by step. The result is recorded by whoever asks."""
+    """Check a saved instance, step by step. The caller records the result."""
 
     limit_s = 120.0
     instance: str
 
 
 class DraftQuestion(ServiceQuestion[A], Generic[A], frozen=True):
-    """Asked with what a form holds. Secrets that are left out are taken from the saved `instance`."""
+    """A question with the values of a form. Omitted secrets are taken from the saved `instance`."""
 
     service: str
     values: dict[str, str]
@@ -101,29 +101,29 @@ class DraftQuestion(ServiceQuestion[A], Generic[A], frozen=True):
 
 
 class ProbeDraft(DraftQuestion[ConnectionReport], frozen=True):
-    """Check what a form holds, before it is saved."""
+    """Check the values of a form before they are saved."""
 
     limit_s = 120.0
 
 
 class ListDraftContainers(DraftQuestion[list[str]], frozen=True):
-    """The containers that the credentials of a form can see."""
+    """The containers that the credentials in a form can see."""
 
 
 class CreateDraftContainer(DraftQuestion[None], frozen=True):
-    """Creates the container that a form names."""
+    """Create the container named in a form."""
 
     repeatable = False
 
 
 class AuthorizeMethods(ServiceQuestion[tuple[Method, ...]], frozen=True):
-    """How a service can be authorised; empty where it needs no browser."""
+    """The methods to authorise a service; empty if it needs no browser."""
 
     service: str
 
 
 class AuthorizeBegin(DraftQuestion[BegunAuthorization], frozen=True):
-    """Begins an authorisation. It ends with a grant, an error, or `AuthorizeEnd`."""
+    """Begin an authorisation. It ends with a grant, an error, or `AuthorizeEnd`."""
 
     repeatable = False
     way: str = ""
@@ -131,7 +131,7 @@ class AuthorizeBegin(DraftQuestion[BegunAuthorization], frozen=True):
 
 
 class AuthorizeFinish(ServiceQuestion[Grant], frozen=True):
-    """Brings what the person pasted."""
+    """Finish with the text that the user pasted."""
 
     repeatable = False
     flow: str
@@ -146,15 +146,15 @@ class AuthorizePoll(ServiceQuestion[Grant | None], frozen=True):
 
 
 class AuthorizeEnd(ServiceQuestion[None], frozen=True):
-    """Gives an authorisation up. Nothing happens when it is over."""
+    """Give up an authorisation. Does nothing if it is over."""
 
     repeatable = False
     flow: str
 
 
 class PlanUpload(ServiceQuestion[TransferPlan], frozen=True):
-    """Count what an upload would send and replace. Counting stops after 5 s or 100,000 entries (`complete` is False
-    then). With `dry_run` nothing that was found is kept for a transfer: nothing at all is written; likewise below."""
+    """Count what an upload would send and replace. Counting stops after 5 s or 100,000 entries; `complete` is then
+    False. With `dry_run`, here and below, no findings are kept for a transfer: nothing is written."""
 
     instance: str
     paths: list[Path]
@@ -168,8 +168,8 @@ class PlanUpload(ServiceQuestion[TransferPlan], frozen=True):
 
 
 class PlanDownload(ServiceQuestion[TransferPlan], frozen=True):
-    """Count what a download would bring and replace, and how much room there is; with `links`, of one that restores
-    stored links, with `owner`, owners. A final '/' of `to` says that a folder is meant."""
+    """Count what a download would fetch and replace, and the free space. `links`, `owner`: the download restores stored
+    links, owners. A final '/' of `to` means a folder."""
 
     instance: str
     keys: list[str]
@@ -194,14 +194,14 @@ class PlanDelete(ServiceQuestion[TransferPlan], frozen=True):
 
 
 class FindUnfinished(ServiceQuestion[list[Unfinished]], frozen=True):
-    """Every unfinished upload, ours and others', the oldest first. Raises Unsupported where the service lists none."""
+    """Every unfinished upload, ours and others', oldest first. Raises Unsupported if the service cannot list them."""
 
     instance: str
     needed: list[Needed]
 
 
 class RemoveUnfinished(ServiceQuestion[bool], frozen=True):
-    """Removes one. False, and nothing is removed, where a transfer of ours has taken it up meanwhile."""
+    """Remove an unfinished upload. False, and nothing is removed, if a transfer of ours has resumed it meanwhile."""
 
     instance: str
     upload: PendingUpload
@@ -209,7 +209,7 @@ class RemoveUnfinished(ServiceQuestion[bool], frozen=True):
 
 
 class FindMisnamed(ServiceQuestion[Misnamed], frozen=True):
-    """Which names were stored double-encoded, as far as 10 s allow to look."""
+    """Names that were stored double-encoded, as far as can be checked within 10 s."""
 
     limit_s = 10.0
     instance: str

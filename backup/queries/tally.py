@@ -1,4 +1,4 @@
-"""A plan while it is counted."""
+"""The counters of a plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES_SHOWN: Final = 10
 
 
 class Tally(msgspec.Struct):
-    """The plan while it is counted."""
+    """The counters of a plan that is being made."""
 
     files: int = 0
     folders: set[str] = msgspec.field(default_factory=set)
@@ -27,11 +27,11 @@ class Tally(msgspec.Struct):
     empty_folders: int = 0
     left_out: list[str] = msgspec.field(default_factory=list)
     unreadable: dict[str, str] = msgspec.field(default_factory=dict)
-    """Files and folders here that cannot be read, and why."""
+    """Local files and folders that cannot be read, with the reason."""
     replaced: list[str] = msgspec.field(default_factory=list)
     refused: list[str] = msgspec.field(default_factory=list)
     unstorable: dict[str, str] = msgspec.field(default_factory=dict)
-    """Keys that the service, or for a download the disk here, cannot hold, and why."""
+    """Keys that the service, or for a download the local disk, cannot hold, with the reason."""
     unstorable_folders: int = 0
     ruled_out: int = 0
     modes_lost: int = 0
@@ -40,9 +40,9 @@ class Tally(msgspec.Struct):
     ignored_metadata: int = 0
     clashes: list[str] = msgspec.field(default_factory=list)
     names: set[str] = msgspec.field(default_factory=set)
-    """Of what was counted, as it will be called here."""
+    """Local names of everything counted."""
     digest: NameDigest = msgspec.field(default_factory=NameDigest)
-    """Of the files' keys, the unreadable and the unstorable ones too."""
+    """Digest of the files' keys, including unreadable and unstorable ones."""
 
     def add_file(self, key: str, folder: str, size_bytes: int) -> None:
         self.digest.add(key)
@@ -50,12 +50,13 @@ class Tally(msgspec.Struct):
         self.size_bytes += size_bytes
         self.add_folder(folder)
 
-    def stands(self, name: str, conflicts: Conflicts) -> None:
-        """Something is there already, where a file is to go."""
+    def add_existing(self, name: str, conflicts: Conflicts) -> None:
+        """Count something that exists where a file would go."""
         (self.refused if conflicts is Conflicts.REFUSE else self.replaced).append(name)
 
     def does_not_fit(self, key: str, error: ProviderError, *, folder: bool | None = None) -> None:
-        """The service, or for a download the disk here, cannot hold it. `folder` None: the key says it."""
+        """Count a key that the service, or for a download the local disk, cannot hold. `folder` None: a final '/'
+        decides."""
         if key in self.unstorable:
             return
         self.unstorable[key] = error.message

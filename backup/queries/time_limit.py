@@ -1,4 +1,4 @@
-"""An answer within bounded time, whatever a service does."""
+"""A time limit for answers, whatever a service does."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def in_time(
     ask: Callable[[CancelToken, OnStep], T],
     on_step: OnStep | None = None,
 ) -> T:
-    """`ask(token, step)` in a thread of its own; steps are reported in the calling one.
+    """Run `ask(token, step)` in a thread of its own; steps are reported in the calling thread.
 
-    Raises what it raises, Cancelled as soon as `cancel` is set, and TookTooLong; its token is set then, and nobody
-    waits for it any longer. Each step may take `limit_s`.
+    Raises its errors, Cancelled as soon as `cancel` is set, and TookTooLong if a step takes longer than `limit_s`. Then
+    the token is cancelled and the thread abandoned.
     """
     token = cancel or CancelToken()
     answers: queue.SimpleQueue[Callable[[], Any] | CheckStep] = queue.SimpleQueue()
@@ -36,7 +36,7 @@ def in_time(
     def run() -> None:
         try:
             result = ask(token, answers.put)
-        except BaseException as error:  # it is raised in the thread that asked
+        except BaseException as error:  # raised again in the calling thread
             answers.put(_raising(error))
         else:
             answers.put(lambda: result)

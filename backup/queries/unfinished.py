@@ -1,5 +1,4 @@
-"""What uploads that never ended have left at a provider, ours and others', and which of it our own transfers still
-need."""
+"""Unfinished uploads at a provider, ours and others', and which of them our own transfers will resume."""
 
 from __future__ import annotations
 
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from providers.base import BaseProvider
 
 _EARLIEST_S: Final = 365 * 86_400
-"""A time of 1970 is none: what a service leaves out reads as 0."""
+"""An earlier time is unknown: a missing time reads as 0."""
 
 
 def find(provider: BaseProvider, instance: str, needed: list[Needed], cancel: CancelToken) -> list[Unfinished]:
-    """The oldest first. Raises Unsupported where the service lists none."""
+    """All unfinished uploads, oldest first. Raises Unsupported if the service cannot list them."""
     uploads = provider.retry.run(provider.unfinished_uploads, cancel)
     items = _items(provider, instance, needed, cancel)
     now = time.time()
@@ -38,7 +37,7 @@ def find(provider: BaseProvider, instance: str, needed: list[Needed], cancel: Ca
 def remove(
     provider: BaseProvider, instance: str, upload: PendingUpload, needed: list[Needed], cancel: CancelToken
 ) -> bool:
-    """False, and nothing is removed, where a transfer of ours has taken it up meanwhile."""
+    """Remove one. False, and nothing is removed, if a transfer of ours has resumed it meanwhile."""
     if _identity(upload.token) in _items(provider, instance, needed, cancel):
         return False
     provider.retry.run(lambda: provider.discard_unfinished(upload), cancel)
@@ -46,8 +45,8 @@ def remove(
 
 
 def _items(provider: BaseProvider, instance: str, needed: list[Needed], cancel: CancelToken) -> dict[str, int]:
-    """By identity, the items of ours that go on with an upload. What was begun and whose name was lost with an answer
-    may be any upload of that key."""
+    """Items of ours that will resume an upload, by the upload's identity. If the answer to creating it was lost, it may
+    be any upload of that key."""
     items: dict[str, int] = {}
     for one in needed:
         if one.token is not None:
@@ -59,6 +58,6 @@ def _items(provider: BaseProvider, instance: str, needed: list[Needed], cancel: 
 
 
 def _identity(token: dict[str, Any]) -> str:
-    """What names it at the service, without what we note beside it."""
+    """The upload's identity at the service, without our own notes in the token."""
     names = {key: token[key] for key in ("upload_id", "file_id", "temp") if key in token}
     return json.dumps(names or token, sort_keys=True)

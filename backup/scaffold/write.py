@@ -1,4 +1,4 @@
-"""A new service, begun: its folder, the skeleton of its README, and a harness that says what is still to do."""
+"""Skeleton of a new service: its folder, README, and a harness that lists what is still to do."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 def write(checkout: Path, name: str) -> list[Path]:
-    """Write a service's files into a checkout of the program, and register it. Returns what was written or changed.
+    """Write a service's files into a checkout of the program, and register it. Returns the files written or changed.
 
-    Raises InvalidName, Conflict when there is one, Unsupported where `checkout` is none; then nothing was written.
+    Raises InvalidName, Conflict if it exists, Unsupported if `checkout` is not a checkout; then nothing is written.
     """
     if not _NAME.fullmatch(name) or not name.isidentifier():
         raise InvalidName(
@@ -96,7 +96,7 @@ def _listed(text: str, name: str) -> str:
 
 
 def _sorted_imports(text: str) -> str:
-    """The imports of our own in the order that lint asks for, whatever the service is called."""
+    """Sort our own imports as lint requires, whatever the service's name."""
     ours = [line for line in text.splitlines(keepends=True) if line.startswith("from providers.")]
     block = "".join(ours)
     return text.replace(block, "".join(sorted(ours, key=lambda line: line.split()[1]))) if block else text

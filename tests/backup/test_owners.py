@@ -54,7 +54,7 @@ def shown(plan: TransferPlan) -> dict[str, str]:
 
 def planned(service: str, tree: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> TransferPlan:
     provider = registry.load(service)({"container": "c", **settings})
-    monkeypatch.setattr(plans, "standing_files", lambda *args: iter(()))
+    monkeypatch.setattr(plans, "existing_files", lambda *args: iter(()))
     monkeypatch.setattr(plans, "spellings_at", lambda *args: None)
     return plans.upload(provider, service, [tree], "", Conflicts.REPLACE, CancelToken())
 
