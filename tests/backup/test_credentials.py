@@ -147,7 +147,7 @@ def test_waiting_for_a_hung_daemon_ends(paths: Paths, secret_service: SecretServ
     store = CredentialStore(paths, timeout_s=0.4)
     started = time.monotonic()
     assert store.status().state is StoreState.HUNG
-    with pytest.raises(CredentialStoreError, match="no answer") as caught:
+    with pytest.raises(CredentialStoreError, match="did not answer") as caught:
         store.get("offsite")
     assert caught.value.code == "hung"
     assert time.monotonic() - started < 2.5

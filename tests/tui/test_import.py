@@ -74,7 +74,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 0, old)
-        await sees(pilot, "Found in", "b2 old  Backblaze B2 · application_key, not shown", "has no such setting: odd")
+        await sees(pilot, "Found in", "b2 old  Backblaze B2 · application_key, not shown", "no such setting of", "odd")
         await sees(pilot, r"evil\x1b[2J[/]", "ftp is left out", "Nothing is changed yet")
         assert CANARY not in screen_text(app) + app.export_screenshot()
         await pilot.press("enter")

@@ -92,7 +92,7 @@ async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: P
         await pilot.press("tab")
         app.focused.value = str(units)  # type: ignore[union-attr]
         await pilot.press("enter")
-        await sees(pilot, "Replace the units?", "is there with another text")
+        await sees(pilot, "Replace the units?", "exists with other content")
         await pilot.press("escape")
         await sees(pilot, "Check it, then replace it.")
         assert (units / "homeserver-backup.timer").read_text() == "mine"
