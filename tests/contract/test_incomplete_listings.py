@@ -358,3 +358,30 @@ def test_an_entry_of_unknown_kind_is_reported(harness, root):
     with pytest.raises(IncompleteListing, match=other.decode().rpartition(" ")[2].strip('"')) as caught:
         provider.scan("d/")
     assert {file.key for file in caught.value.page.files} == {"d/a", "d/b"}
+
+
+@SERVICES
+def test_a_listing_and_an_object_of_different_sizes_restore_nothing(harness, root, tmp_path):
+    """HEAD and read agree on a length, and the listing, also a fresh one, on another."""
+    root.plant(TREE)
+    target = tmp_path / "target"
+    target.write_bytes(b"the user's older copy")
+
+    def grown(data):
+        for begin, end in reversed(entries_of(harness.service, data)):
+            entry = data[begin:end]
+            if re.search(rb'd/b["<]|"name": ?"b"', entry):
+                entry = re.sub(rb'(<Size>|"contentLength": ?|"size": ?"?)\d+', rb"\g<1>5000", entry)
+                data = data[:begin] + entry + data[end:]
+        return data
+
+    provider = root.connect(max_retries=0)
+    rule = root.wired.fault(hostile.odd(hostile.body(grown)), harness.requests.listing, times=None)
+    (listed,) = [file for file in provider.walk("d/") if file.key == "d/b"]
+    assert listed.size_bytes == 5000
+    with pytest.raises(Integrity):
+        download(provider, "d/b", target, listed_bytes=listed.size_bytes)
+    assert target.read_bytes() == b"the user's older copy"
+    rule.release()
+    download(provider, "d/b", target, listed_bytes=listed.size_bytes)
+    assert target.read_bytes() == TREE["d/b"], "a fresh listing agrees: the object has changed since"
