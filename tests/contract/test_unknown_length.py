@@ -125,6 +125,31 @@ def test_the_listed_size_of_another_version_is_ignored(harness, root):
     assert "does not report the object's size" in refused(root).message
 
 
+def first_byte(harness):
+    return lambda request: gets(harness)(request) and request.headers.get("range") == "bytes=0-0"
+
+
+@WITH_HEADS
+@pytest.mark.parametrize("reported", ["bytes */1000", "bytes */*", "bytes 0-0/0", "*/0", ""])
+def test_a_refused_first_byte_does_not_make_an_object_empty(harness, root, reported):
+    root.plant({"x": DATA})
+    root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    headers = {"Content-Range": reported} if reported else {}
+    rule = root.wired.fault(Fault.status(416, headers=headers), first_byte(harness), times=None)
+    assert root.connect(max_retries=0).stat("x").size_bytes == len(DATA), "the whole object was not requested"
+    assert fetched(root) == DATA
+    assert rule.hits
+
+
+@only(HARNESSES, lambda harness: harness.service == "aws_s3")
+def test_an_object_is_empty_if_the_refusal_says_so(harness, root):
+    root.plant({"x": b""})
+    unlengthened(harness, root)
+    root.wired.fault(Fault.status(403), harness.requests.listing, times=None)
+    root.wired.fault(Fault.status(416, headers={"Content-Range": "bytes */0"}), first_byte(harness), times=None)
+    assert root.connect(max_retries=0).stat("x").size_bytes == 0
+
+
 ENDS = {
     "one byte more": lambda reply: reply.holding(reply.body + b"x"),
     "one byte less": lambda reply: reply.holding(reply.body[:-1]),
