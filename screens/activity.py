@@ -23,7 +23,7 @@ from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200
-_EMPTY_NOTE = ("Nothing has ended yet.", "What was uploaded, downloaded or deleted is listed here, with its proof.")
+_EMPTY_NOTE = ("Nothing has ended yet.", "Finished uploads, downloads and deletions appear here, with their proof.")
 
 
 class ActivityScreen(ModeScreen):

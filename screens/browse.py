@@ -47,7 +47,7 @@ class BrowseScreen(ModeScreen):
         Binding("u", "upload", "upload"),
         Binding("d", "download", "download"),
         Binding("delete,x", "delete", "delete", key_display="del"),
-        Binding("i", "instance", "instance"),
+        Binding("i", "instance", "provider"),
         Binding("tab,shift+tab", "other_pane", "other pane", show=False, priority=True),
     ]
     local = query_one("#local", FilePane)
@@ -196,7 +196,7 @@ class BrowseScreen(ModeScreen):
     async def action_delete(self) -> None:
         source, entries = self.remote.place, self.remote.chosen
         if self.local.has_focus_within:
-            self.notify("Files of this machine are not deleted here. Tab goes to the other pane.", severity="warning")
+            self.notify("Files on this machine cannot be deleted here. Tab: other pane.", severity="warning")
             return
         if not isinstance(source, RemotePlace) or not self._any(entries, "right"):
             return
@@ -231,7 +231,7 @@ class BrowseScreen(ModeScreen):
             pane.listing.marked.clear()
             pane.table.rows_changed()
             pane.show_borders()
-            self.notify(f"{count(chosen, 'entry', 'entries')} queued. 3 shows how it goes.")
+            self.notify(f"{count(chosen, 'entry', 'entries')} queued. 3 shows the progress.")
             self.warn_of_worker()
 
     # Keys of both panes

@@ -38,11 +38,11 @@ from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _NO_CREDENTIALS = (
-    "No credentials are kept, and none are missing.",
-    "1, then s sets a service up. i imports what is set up elsewhere.",
+    "No credentials are stored, and none are missing.",
+    "1, then s sets up a service. i imports providers from other programs.",
 )
 _NEEDS_VAULT: Final = ErrorInfo(
-    "unsupported", "only the vault opens for jobs without you", "s takes credentials to the vault."
+    "unsupported", "only the vault opens for unattended jobs", "s moves credentials to the vault."
 )
 
 
@@ -63,7 +63,7 @@ class CredentialsScreen(ModeScreen):
         Binding("k", "kit", "kit"),
         Binding("p", "passphrase", "passphrase"),
         Binding("l", "lock", "lock"),
-        Binding("w", "details", "store in full"),
+        Binding("w", "details", "store details"),
         Binding("escape", "dismiss_problem", "dismiss"),
         Binding("escape", "back", "back"),
     ]
@@ -77,7 +77,7 @@ class CredentialsScreen(ModeScreen):
     def compose_body(self) -> ComposeResult:
         with Vertical(id="store", classes="pane") as store:
             store.border_title = "Where secrets are kept"
-            store.border_subtitle = "w shows it in full"
+            store.border_subtitle = "w shows details"
             yield Static("", id="store-facts")
         yield Problem()
         with Vertical(id="credentials", classes="pane") as pane:
@@ -184,9 +184,9 @@ class CredentialsScreen(ModeScreen):
             return
         users = ", ".join(map(safe, fact.instances)) or "nothing"
         facts = [
-            Fact("deletes", f"the credentials {safe(fact.key)} from the store; they cannot be brought back"),
+            Fact("deletes", f"the credentials {safe(fact.key)} from the store; this cannot be undone"),
             Fact("used by", users, Tone.WAITING if fact.instances else Tone.PLAIN),
-            Fact("stays", "every copy at the service, and the key there: take it back at the service too"),
+            Fact("stays", "every copy at the service, and the key itself: revoke it at the service too"),
         ]
         question = Question(f"Delete {safe(fact.key)}?", facts, [Choice("Delete", True)], danger=True)
         if await self.app.push_screen_wait(ConfirmScreen(question)) and await self._opened():
@@ -233,7 +233,7 @@ class CredentialsScreen(ModeScreen):
     @work(group="act")
     async def action_passphrase(self) -> None:
         if await self.app.push_screen_wait(ChangePassphrase()) is Ended.DONE:
-            self.notify("The vault opens with the new passphrase from now on.")
+            self.notify("From now on, the vault opens with the new passphrase.")
 
     @work(group="act")
     async def action_lock(self) -> None:

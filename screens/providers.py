@@ -138,8 +138,8 @@ class ProvidersScreen(ModeScreen):
         if info is not None and info.usable:
             self._browse(info.name)
         elif info is not None:
-            cure = "e enables it, once t has passed." if info.state is InstanceState.DISABLED else "↵ edits it."
-            self.complain(info.problem or ErrorInfo("configuration", f"{info.name} is {info.state.value}.", cure))
+            fix = "e enables it, once t has passed." if info.state is InstanceState.DISABLED else "↵ edits it."
+            self.complain(info.problem or ErrorInfo("configuration", f"{info.name} is {info.state.value}.", fix))
 
     def _browse(self, name: str) -> None:
         self.app.switch_mode(Mode.BROWSE)
@@ -173,7 +173,7 @@ class ProvidersScreen(ModeScreen):
         if info is None:
             return
         facts = [
-            Fact("removes", "its settings, and its credentials in the store"),
+            Fact("removes", "its settings, and its credentials from the store"),
             Fact("stays", f"every copy at {safe(info.container) or 'the service'}", Tone.PROVED),
             Fact("", "nothing is deleted there"),
         ]

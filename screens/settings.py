@@ -43,8 +43,8 @@ class SettingsScreen(ModeScreen):
     AUTO_FOCUS = "#limits"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "app.credentials", "credentials"),
-        Binding("k", "ask_store", "look again"),
-        Binding("t", "next_theme", "other theme"),
+        Binding("k", "ask_store", "refresh"),
+        Binding("t", "next_theme", "next theme"),
         Binding("h", "history", "history"),
         Binding("escape", "dismiss_problem", "dismiss"),
     ]
@@ -101,7 +101,7 @@ class SettingsScreen(ModeScreen):
         self._show_places()
 
     def _show_places(self) -> None:
-        until = ("  until the console is closed", STYLES[Tone.MUTED])
+        until = ("  until you quit the console", STYLES[Tone.MUTED])
         theme = Content.assemble(line("theme", self.app.theme), until)
         days = self._history_days
         history = () if days is None else (line("history", f"kept for {count(days, 'day')}"),)

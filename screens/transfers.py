@@ -31,7 +31,7 @@ from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200
-_EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads what is selected there.")
+_EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads and d downloads what you select.")
 
 
 class TransfersScreen(ModeScreen):
@@ -45,7 +45,7 @@ class TransfersScreen(ModeScreen):
         Binding("r", "retry", "retry"),
         Binding("j", "mark_job", "whole job"),
         Binding("b", "limit", "limit"),
-        Binding("escape", "unmark", "drop the selection", show=False),
+        Binding("escape", "unmark", "clear the selection", show=False),
     ]
     table = query_one(LineTable)
     pane = query_one("#transfers", Vertical)
@@ -181,9 +181,9 @@ class TransfersScreen(ModeScreen):
         """Resume the paused ones of the selection; if none is paused, pause all."""
         chosen, core = self._chosen(), self.bridge.core
         if any(item.state is ItemState.PAUSED for item in chosen):
-            await self._act(core.queue.resume, self._chosen_ids(), "goes on")
+            await self._act(core.queue.resume, self._chosen_ids(), "resumed")
         else:
-            await self._act(core.queue.pause, self._chosen_ids(), "paused: what was sent is kept")
+            await self._act(core.queue.pause, self._chosen_ids(), "paused: sent parts are kept")
 
     @work(group="act")
     async def action_retry(self) -> None:
@@ -194,7 +194,7 @@ class TransfersScreen(ModeScreen):
         ids = self._chosen_ids()
         open_items = [item for item in self._chosen() if item.state not in FINAL_STATES]
         if not open_items:
-            self.notify("There is nothing to cancel: it has ended.", severity="warning")
+            self.notify("There is nothing to cancel: it has already ended.", severity="warning")
         elif await self.app.push_screen_wait(ConfirmScreen[bool](cancel_question(open_items, len(ids)))):
             await self._act(self.bridge.core.queue.cancel, ids, "cancelled")
 
@@ -204,7 +204,7 @@ class TransfersScreen(ModeScreen):
         item = self._rows.item(self.table.cursor)
         info = self.bridge.instance(item.instance) if item is not None else None
         if info is None:
-            self.notify("There is no transfer whose limit could change.", severity="warning")
+            self.notify("Select a transfer first: the limit is that of its provider.", severity="warning")
             return
         try:
             await change_limit(self, info)
@@ -225,4 +225,4 @@ class TransfersScreen(ModeScreen):
         if number:
             self.notify(f"{count(number, 'transfer')} {words}.")
         else:
-            self.notify("That does nothing in this state. ↵ shows why.", severity="warning")
+            self.notify("That has no effect in this state. ↵ shows why.", severity="warning")

@@ -52,9 +52,9 @@ class BackupConsole(KeysInOrder):
         Mode.SETTINGS: SettingsScreen,
     }
     BINDINGS = [  # noqa: RUF012
-        *(Binding(mode.key, f"app.switch_mode('{mode}')", "to another mode", show=False) for mode in Mode),
-        Binding("q", "quit", "leave the console; transfers go on", show=False),
-        Binding("ctrl+q", "quit", "leave the console; transfers go on", show=False, priority=True),
+        *(Binding(mode.key, f"app.switch_mode('{mode}')", "switch to a mode", show=False) for mode in Mode),
+        Binding("q", "quit", "quit; transfers go on", show=False),
+        Binding("ctrl+q", "quit", "quit; transfers go on", show=False, priority=True),
         Binding("question_mark", "show_keys", "keys", key_display="?"),
     ]
 
@@ -118,7 +118,7 @@ class BackupConsole(KeysInOrder):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
-        yield SystemCommand("Credentials", "Where they are kept, and each of them", self.action_credentials)
+        yield SystemCommand("Credentials", "The credential store and its credentials", self.action_credentials)
 
     def deliver_screenshot(self, *args: Any, **kwargs: Any) -> str | None:
         """Refuse while secrets are on the screen."""

@@ -143,7 +143,7 @@ class Bridge:
                 outcome = partial(settle, future.set_exception, error)
             except Exception as error:  # screens show the error and go on
                 _LOG.exception("%s failed", function)
-                hint = "This is a fault of the program; its logs say more."
+                hint = "This is a bug in the program; the logs say more."
                 wrapped = ProviderError(f"{type(error).__name__}: {error}", hint=hint)
                 outcome = partial(settle, future.set_exception, wrapped)
             with contextlib.suppress(RuntimeError):  # the loop is closed: no one waits for the result
@@ -263,7 +263,7 @@ class Bridge:
             self._app.notify(safe(notice), markup=False, timeout=20)
         if adoption.left and not notified_before:
             why = f" ({adoption.problem.message})" if adoption.problem else ""
-            notice = f"Secrets stand in plain text in the configuration file: {', '.join(adoption.left)}{why}"
+            notice = f"The configuration file holds secrets in plain text: {', '.join(adoption.left)}{why}"
             self._app.notify(safe(notice), markup=False, severity="warning", timeout=60)
 
     def _notify_screens(self) -> None:

@@ -42,7 +42,7 @@ def words(remedy: Remedy) -> str:
         case Action.NAME_PROVIDER:
             return "Choose one: i in Browse (2)."
         case Action.CHOOSE_DEFAULT:
-            return "The setting default_provider of the configuration file names the default."
+            return "Set default_provider in the configuration file."
         case Action.UNLOCK_STORE:
             return f"To unlock it here: {_UNLOCK}."
         case Action.CREATE_VAULT:
@@ -52,26 +52,26 @@ def words(remedy: Remedy) -> str:
         case Action.MOVE_CREDENTIALS:
             return f"To move them: s {_CREDENTIALS}."
         case Action.GIVE_PASSPHRASE:
-            return f"Give it another way: {_UNLOCK}, or j {_CREDENTIALS}."
+            return f"Provide the passphrase another way: {_UNLOCK}, or j {_CREDENTIALS}."
         case Action.DROP_SLOTS:
-            return "The question about the new key offers that."
+            return "The dialogue for the new key offers that."
         case Action.SET_UP_UNATTENDED:
-            return f"For jobs without you: j {_CREDENTIALS}."
+            return f"For unattended jobs: j {_CREDENTIALS}."
         case Action.RESUME_AT_BOOT:
-            return f"To have it go on by itself: j {_CREDENTIALS}."
+            return f"To resume at boot: j {_CREDENTIALS}."
         case Action.RETRY:
             return "Then retry: r in Transfers (3)."
         case Action.LIST_TRANSFERS:
             return "All jobs and items: Transfers (3) and Activity (4)."
         case Action.RESTORE_WITHOUT_OWNER:
-            return "Without owners: o in the question before the download."
+            return "To restore without owners: o in the question before the download."
         case Action.RESTORE_WITHOUT_LINKS:
-            return "Download it as a file, to see what it is: l in the question before."
+            return "To download it as a file: l in the question before the download."
         case Action.CHOOSE_FOLDER:
             return "Choose another folder on the left of Browse (2)."
         case Action.READ_ABOUT_PATTERNS:
             return "A pattern is a path or its end, with *, ?, [a-z] and {jpg,png}; one for folders ends with a /."
         case Action.UNKNOWN:
-            return "A newer version of this program knows what to do: update it."
+            return "A newer version of this program knows how to fix it: update."
         case _:
             assert_never(remedy.action)

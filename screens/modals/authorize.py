@@ -33,7 +33,7 @@ from tui.theme import STYLES, Tone
 from tui.widgets.bars import KeyBar
 from tui.widgets.problem import Problem
 
-_NO_BROWSER = "Nothing is opened here: any browser will do, on any machine."
+_NO_BROWSER = "Open it in any browser, on any machine."
 
 
 class AuthorizeScreen(ModalScreen[Grant | None]):
@@ -46,8 +46,8 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+y", "copy_address", "copy the address", priority=True),
         Binding("ctrl+g", "show_code", "QR code", priority=True),
-        Binding("ctrl+r", "begin", "begin anew", priority=True),
-        Binding("escape", "leave", "leave"),
+        Binding("ctrl+r", "begin", "start again", priority=True),
+        Binding("escape", "leave", "cancel"),
     ]
     words = query_one("#authorize-words", Static)
     code = query_one("#authorize-qr", Static)
@@ -167,7 +167,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             try:
                 await bridge_of(self).ask(AuthorizeEnd(begun.flow))
             except ProviderError as error:
-                self.log.warning(f"an authorisation could not be given up: {error}")
+                self.log.warning(f"an authorisation could not be ended: {error}")
 
     # Drawing
 
@@ -181,7 +181,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         self.words.update(Content("\n\n").join(parts))
         self._draw_code(step.address)
         takes_text = not step.user_code
-        self.pasted.placeholder = "the code" if step.answer is Answer.CODE else "the address at which the browser ended"
+        self.pasted.placeholder = "the code" if step.answer is Answer.CODE else "the address on which the browser ends"
         self.pasted.display = takes_text
         if takes_text:
             self.pasted.focus()
@@ -197,7 +197,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         rows = qr.rows(address)
         columns, lines = self.app.size
         if len(rows[0]) > columns - 8 or len(rows) > lines - 16:
-            self.code.update(Content.styled("ctrl+g shows it as a QR code.", STYLES[Tone.MUTED]))
+            self.code.update(Content.styled("ctrl+g shows the address as a QR code.", STYLES[Tone.MUTED]))
         else:
             self.code.update(Content.styled("\n".join(rows), BLACK_ON_WHITE))
 

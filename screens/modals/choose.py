@@ -31,8 +31,8 @@ class ChooseScreen(ModalScreen[T | None], Generic[T]):
     """Dismisses with the value of the chosen option, or with None."""
 
     CSS_PATH = Path(__file__).parent / "choose.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
-    KEYS: ClassVar[str] = "↵ takes it · esc leaves it"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+    KEYS: ClassVar[str] = "↵ selects · esc cancels"
 
     def __init__(self, title: str, choices: Sequence[tuple[T, Content]], *, at: int = 0, note: str = "") -> None:
         """The option `at` is highlighted."""

@@ -62,7 +62,7 @@ class ConfirmScreen(ModalScreen[T | None]):
         Binding("l", "key('l')", "the answer about links", show=False),
         Binding("f", "key('f')", "the answer that follows links", show=False),
         Binding("o", "key('o')", "the answer about owners", show=False),
-        Binding("x", "key('x')", "the answer about what is left out", show=False),
+        Binding("x", "key('x')", "the answer about rules", show=False),
         Binding("left", "app.focus_previous", "to the left", show=False),
         Binding("right", "app.focus_next", "to the right", show=False),
     ]

@@ -21,8 +21,8 @@ from providers.errors import InvalidConfiguration
 from tui.widgets.check_steps import explain
 
 _HELP = (
-    "Commas between; * is any part of a name, ** of a path. "
-    "A / at the end: folders only; in front: only at the top of what was chosen."
+    "Separate patterns by commas. * matches any part of a name, ** of a path. "
+    "A / at the end: folders only; at the start: only at the top."
 )
 
 
@@ -30,7 +30,7 @@ class LeaveOutScreen(ModalScreen[Selection | None]):
     """Dismisses with a Selection that has the new rules, or with None if they stay as they are."""
 
     CSS_PATH = Path(__file__).parent / "credentials/store.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
 
     def __init__(self, exclude: Sequence[str], include: Sequence[str]) -> None:
         super().__init__()
@@ -38,15 +38,15 @@ class LeaveOutScreen(ModalScreen[Selection | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog store") as dialog:
-            dialog.border_title = "Leave out of the folders"
-            dialog.border_subtitle = "tab the other line · ↵ counts again · esc leaves it"
+            dialog.border_title = "Rules for files in folders"
+            dialog.border_subtitle = "tab next line · ↵ counts again · esc cancels"
             yield Static(Content(_HELP), classes="about")
             with Horizontal(classes="field"):
                 yield Label("leave out")
                 yield _line("exclude", self._exclude, "*.tmp, cache/")
             with Horizontal(classes="field"):
                 yield Label("take only")
-                yield _line("include", self._include, "empty: everything")
+                yield _line("include", self._include, "empty: all files")
             yield Static("", classes="outcome")
 
     @on(Input.Submitted)

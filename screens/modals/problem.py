@@ -25,6 +25,6 @@ class ProblemScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog danger store") as dialog:
-            dialog.border_title = "That did not work"
+            dialog.border_title = "An error occurred"
             dialog.border_subtitle = "esc closes"
             yield Static(explain(self._error), classes="about plain")

@@ -25,8 +25,8 @@ def too_large(columns: int, lines: int, room_columns: int, room_lines: int) -> s
     if columns <= room_columns and lines <= room_lines:
         return ""
     return (
-        f"The code is {columns} x {lines}, this window shows {room_columns} x {room_lines}: a smaller font (Ctrl and - "
-        "in most terminals) or a larger window shows it whole."
+        f"The code is {columns} x {lines}, the window {room_columns} x {room_lines}: a smaller font (Ctrl and - "
+        "in most terminals) or a larger window helps."
     )
 
 

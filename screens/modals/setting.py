@@ -37,7 +37,7 @@ class SettingScreen(ModalScreen[str | None]):
     """Dismisses with a valid text ('' for the default), or with None if the setting stays as it is."""
 
     CSS_PATH = Path(__file__).parent / "setup/setup.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
     row = query_one(FieldRow)
 
     def __init__(self, title: str, field: SettingField, value: Any, words: str) -> None:
@@ -51,7 +51,7 @@ class SettingScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="setting") as dialog:
             dialog.border_title = Content(self._title)
-            dialog.border_subtitle = "↵ sets it · esc leaves it"
+            dialog.border_subtitle = "↵ saves · esc cancels"
             yield FieldRow(self._field, self._value)
             yield Static(Content(self._words), classes="quiet")
 
@@ -68,7 +68,7 @@ class LimitScreen(SettingScreen):
     """How fast an instance may send and receive."""
 
     def __init__(self, instance: str, bytes_per_s: int | None) -> None:
-        words = "Up and down together; transfers under way take it up at once."
+        words = "Upload and download together. It also applies to running transfers at once."
         super().__init__(f"Bandwidth of {safe(instance)}", LIMIT_FIELD, bytes_per_s, words)
 
 
@@ -91,7 +91,7 @@ class HistoryScreen(SettingScreen):
 
     def __init__(self, days: int) -> None:
         words = (
-            "Finished transfers stay in Activity for so long; older ones are forgotten, once a day. What proves the "
+            "How long finished transfers stay in Activity. Older ones are removed once a day. Proofs of "
             "stored objects stays."
         )
         super().__init__("History", HISTORY_FIELD, None if days == DEFAULT_HISTORY_DAYS else days, words)

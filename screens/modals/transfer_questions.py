@@ -50,7 +50,7 @@ def transfer_question(
     facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("to", destination), *_warnings(plan, how)]
     choices: list[Choice[TransferWish | TransferChoice]] = []
     if plan.moves_nothing:
-        facts.append(Fact("nothing", f"is left to {verb.lower()}", Tone.WAITING))
+        facts.append(Fact("nothing", f"left to {verb.lower()}", Tone.WAITING))
     else:
         facts.append(_replaced(plan, how))
         choices.append(Choice(f"{verb}, replace" if plan.replaces else verb, TransferChoice.START, key="y"))
@@ -93,14 +93,14 @@ def delete_question(plan: TransferPlan, source: str) -> Question[bool]:
 def cancel_question(items: Sequence[ItemView], chosen: int) -> Question[bool]:
     """`items` are the loaded and unfinished ones of the `chosen` items."""
     moved = sum(item.bytes_done for item in items)
-    what = safe(items[0].name) if chosen == 1 else f"{count(chosen, 'transfer')}, as far as they are not finished"
+    what = safe(items[0].name) if chosen == 1 else f"{count(chosen, 'transfer')}, except finished ones"
     facts = [
         Fact("what", what, Tone.STRONG),
-        Fact("given up", f"{size(moved)} already moved; unfinished parts are removed at the service", Tone.WAITING),
-        Fact("kept", "your files, what was there before, and all that is finished; r begins anew"),
-        Fact("instead", "p pauses and keeps every part that was sent", Tone.MUTED),
+        Fact("discards", f"{size(moved)} transferred; unfinished parts are removed at the service", Tone.WAITING),
+        Fact("kept", "your files, older copies, and everything that is finished; r starts again"),
+        Fact("instead", "p pauses, and keeps all parts sent so far", Tone.MUTED),
     ]
-    title, keep = ("Cancel this transfer?", "Let it go on") if chosen == 1 else ("Cancel them?", "Let them go on")
+    title, keep = ("Cancel this transfer?", "Keep it") if chosen == 1 else ("Cancel them?", "Keep them")
     return Question(title, facts, [Choice("Cancel it" if chosen == 1 else "Cancel them", True)], keep=keep, danger=True)
 
 
@@ -115,7 +115,7 @@ def _amount(plan: TransferPlan) -> str:
 def _warnings(plan: TransferPlan, how: TransferWish = AS_IT_IS) -> list[Fact]:
     facts = []
     if not plan.complete:
-        facts.append(Fact("counting", "cut off: there is more than that, and all of it is taken", Tone.WAITING))
+        facts.append(Fact("counting", "stopped early: there are more, and all of them are included", Tone.WAITING))
     skipped = [
         count(number, *words)
         for number, *words in (
@@ -134,23 +134,23 @@ def _warnings(plan: TransferPlan, how: TransferWish = AS_IT_IS) -> list[Fact]:
         facts.append(Fact("skipped", " and ".join(skipped), Tone.WAITING))
     if plan.refuses:
         names = listed(plan.refused_names, of=plan.refuses)
-        words = f"{plan.refuses:,} of them, since something is there already: {names}"
+        words = f"{plan.refuses:,} of them, because something is there already: {names}"
         facts.append(Fact("refused", words, Tone.WAITING))
     if how.include:
-        facts.append(Fact("takes only", safe(", ".join(how.include)), Tone.WAITING))
+        facts.append(Fact("only", safe(", ".join(how.include)), Tone.WAITING))
     if how.exclude:
-        nothing = "" if plan.ruled_out or not plan.complete else ": nothing of it is there"
-        facts.append(Fact("leaves out", f"{safe(', '.join(how.exclude))}{nothing}", Tone.WAITING))
+        nothing = "" if plan.ruled_out or not plan.complete else ": nothing matches"
+        facts.append(Fact("without", f"{safe(', '.join(how.exclude))}{nothing}", Tone.WAITING))
     facts += _metadata(plan, how)
     if plan.lacks_room and plan.free_bytes is not None:
         missing = size(plan.needs_bytes - plan.free_bytes)
-        words = f"they need {size(plan.needs_bytes)} there, {missing} more than is free: nothing will begin"
+        words = f"they need {size(plan.needs_bytes)} there, {missing} more than is free: nothing will start"
         facts.append(Fact("no room", words, Tone.FAILED))
     if plan.unstorable:
         names = listed(plan.unstorable_names, of=plan.unstorable)
-        where = "this service cannot hold, and will refuse"
+        where = "this service cannot store, and will refuse"
         if plan.kind is JobKind.DOWNLOAD:
-            where = "this disk has no place for, and that will fail"
+            where = "this disk cannot store, and that will fail"
         words = f"{count(plan.unstorable, 'name')} that {where}: {names}"
         facts.append(Fact("names", words, Tone.WAITING))
         facts.append(Fact("why", safe(plan.unstorable_why), Tone.MUTED))
@@ -173,14 +173,14 @@ def _metadata(plan: TransferPlan, how: TransferWish) -> list[Fact]:
         become = kept if how.links is Links.STORE else "restored as files"
         facts.append(Fact("links", f"{count(plan.links, 'symbolic link')} among them, {become}", Tone.MUTED))
     if plan.modes_lost:
-        words = f"mode or owner of {plan.modes_lost:,} of them: this service has no room for it"
+        words = f"mode or owner of {plan.modes_lost:,} of them: this service does not store them"
         facts.append(Fact("lost", words, Tone.WAITING))
     if plan.restores_owner:
         words = f"owner, group and special bits of {plan.owned:,} of them"
         facts.append(Fact("restores", words, Tone.WAITING))
     elif plan.owned:
         words = f"owner, group or special bits of {plan.owned:,} of them; o restores these"
-        facts.append(Fact("left aside", words, Tone.WAITING))
+        facts.append(Fact("left out", words, Tone.WAITING))
     if plan.ignored_metadata:
         words = f"{count(plan.ignored_metadata, 'stored value')} that is no mode, owner or group"
         facts.append(Fact("ignored", words, Tone.WAITING))
@@ -190,8 +190,8 @@ def _metadata(plan: TransferPlan, how: TransferWish) -> list[Fact]:
 def _replaced(plan: TransferPlan, how: TransferWish) -> Fact:
     skips = how.conflicts is Conflicts.SKIP_UNCHANGED
     if not plan.replaces:
-        return Fact("replaces", "nothing of another size or time" if skips else "nothing that is there now", Tone.MUTED)
+        return Fact("replaces", "nothing with another size or time" if skips else "nothing", Tone.MUTED)
     names = listed(plan.replaced_names, of=plan.replaces)
-    differ = " of another size or time" if skips else ""
+    differ = " with another size or time" if skips else ""
     words = f"{plan.replaces:,} of them{differ}{': ' if names else ''}{names}"
     return Fact("replaces", words, Tone.WAITING)

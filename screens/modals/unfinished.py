@@ -29,14 +29,14 @@ from tui.widgets.bars import KeyBar
 from tui.widgets.check_steps import explain
 from tui.widgets.line_table import LineTable
 
-_ABOUT = "Uploads that never ended left this behind. It may cost money, and no listing shows it."
+_ABOUT = "Parts of uploads that never finished. They may cost money, and listings do not show them."
 
 
 class UnfinishedScreen(ModalScreen[None]):
     CSS_PATH = Path(__file__).parent / "unfinished.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("delete,x", "remove", "remove", key_display="del"),
-        Binding("r", "look", "look again"),
+        Binding("r", "look", "refresh"),
         Binding("escape,q", "dismiss", "close"),
     ]
     table = query_one(LineTable)
@@ -78,7 +78,7 @@ class UnfinishedScreen(ModalScreen[None]):
             self._say(explain(problem))
         else:
             held = sum(one.upload.size_bytes or 0 for one in found)
-            words = f"{count(len(found), 'unfinished upload')} · {size(held)}" if found else "Nothing is unfinished."
+            words = f"{count(len(found), 'unfinished upload')} · {size(held)}" if found else "No unfinished uploads."
             self._say(Content.styled(words, STYLES[Tone.STRONG if found else Tone.PROVED]))
         self.refresh_bindings()
 
@@ -117,8 +117,8 @@ class UnfinishedScreen(ModalScreen[None]):
 
 def _kept(chosen: Sequence[Unfinished]) -> ErrorInfo:
     one = chosen[0]
-    hint = "Cancel that transfer instead: then the worker removes it."
-    return ErrorInfo("conflict", f"transfer {one.needed_by} goes on with {one.upload.key}", hint)
+    hint = "Cancel that transfer: the worker then removes it."
+    return ErrorInfo("conflict", f"transfer {one.needed_by} will resume {one.upload.key}", hint)
 
 
 def _question(instance: str, going: Sequence[Unfinished], chosen: int) -> Question[bool]:
@@ -127,14 +127,14 @@ def _question(instance: str, going: Sequence[Unfinished], chosen: int) -> Questi
     begun = (
         f"{age(min(one.age_s for one in going if one.age_s is not None))} ago{' or more' if len(going) > 1 else ''}"
         if all(one.age_s is not None for one in going)
-        else "the service does not tell when"
+        else "the service does not report when"
     )
     facts = [
         Fact("what", f"{count(len(going), 'unfinished upload')} · {size(held)}", Tone.STRONG),
         Fact("of", names),
         Fact("begun", begun, Tone.WAITING),
-        Fact("mind", "whoever is still at work on one begins again", Tone.WAITING),
+        Fact("note", "a program that is still uploading one must start again", Tone.WAITING),
     ]
     if chosen > len(going):
-        facts.append(Fact("kept", f"{chosen - len(going):,} that transfers of ours go on with", Tone.MUTED))
+        facts.append(Fact("kept", f"{chosen - len(going):,} that transfers of this program will resume", Tone.MUTED))
     return Question(f"Remove at {safe(instance)}?", facts, [Choice("Remove", True)], danger=True)

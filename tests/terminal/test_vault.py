@@ -94,7 +94,7 @@ def test_first_time_set_up_through_the_vault_then_a_second_start_asks_to_unlock(
     with Terminal.console(environment=environment) as terminal:
         terminal.wait_for("Unlock the vault", "vault locked")
         terminal.press("not it", "enter")
-        terminal.wait_for("Not the passphrase of the vault")
+        terminal.wait_for("Wrong passphrase for the vault")
         terminal.press("escape")
         terminal.wait_gone("Another store")
         terminal.wait_for("The vault is locked", "U opens the credential store", "U unlock", "1 waiting")

@@ -39,7 +39,7 @@ async def test_activity_shows_what_ended_with_proof_and_time_and_not_what_goes_o
         await sees(pilot, "proved.tar", "sha-256 9f3c81…e1 agrees", "today", r"evil\x1b[2J[/].log", "2 of 2 ended")
         assert "going.bin" not in screen_text(app)
         assert "queued.bin" not in screen_text(app)
-        await sees(pilot, "the service's checksum equals ours")
+        await sees(pilot, "the service's checksum matches ours")
         await pilot.press("down")
         await sees(pilot, "507 full", "→ Make room.", "r retry")
         await pilot.press("r")
@@ -118,7 +118,7 @@ async def test_a_store_that_cannot_be_used_is_said_with_its_cure_and_asked_again
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
-        await sees(pilot, "✖ there is none", "no session bus", "Log in again.")
+        await sees(pilot, "✖ none available", "no session bus", "Log in again.")
         assert "from a stolen copy" not in screen_text(app)
         core.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
         await pilot.press("k")
@@ -177,7 +177,7 @@ async def test_how_long_the_history_is_kept() -> None:
         await pilot.press("5")
         await sees(pilot, "kept for 90 days")
         await pilot.press("h")
-        await sees(pilot, "Finished transfers stay in Activity", "Empty: 90 days.", " 90 ", "days")
+        await sees(pilot, "How long finished transfers stay", "Empty: 90 days.", " 90 ", "days")
         for wrong, words in (("0", "must be at least 1"), ("36501", "at most 36500"), ("x", "is not a whole number")):
             await pilot.press("ctrl+a", "ctrl+k", *wrong, "enter")
             await sees(pilot, words)

@@ -162,13 +162,13 @@ def asks(app: BackupConsole, *words: str) -> bool:
 
 
 ANSWERS: list[tuple[str, str, dict[str, Any], tuple[str, ...], tuple[Any, ...]]] = [
-    ("u", "s", {"replaces": 1}, ("Upload, replace y", "1 of them of another size", "Replace all s"),
+    ("u", "s", {"replaces": 1}, ("Upload, replace y", "1 of them with another size", "Replace all s"),
      (Conflicts.SKIP_UNCHANGED,)),
     ("u", "l", {"links": 3}, ("3 symbolic links among them, stored as such", "Skip links l", "Follow links f"),
      (Conflicts.REPLACE, Selection(links=Links.STORE))),
     ("u", "f", {"skipped_symlinks": 1}, ("1 symbolic link", "Store links l", "Skip links f"),
      (Conflicts.REPLACE, Selection(links=Links.FOLLOW))),
-    ("d", "s", {}, ("replaces nothing of another size", "Download y", "Replace all s"), (Conflicts.SKIP_UNCHANGED,)),
+    ("d", "s", {}, ("replaces nothing with another size", "Download y", "Replace all s"), (Conflicts.SKIP_UNCHANGED,)),
     ("d", "l", {"links": 4}, ("4 symbolic links among them, restored as links", "Make files l"),
      (Conflicts.REPLACE, "links")),
     ("d", "o", {"owned": 5, "restores_owner": True}, ("special bits of 5 of them", "Without owners o"),
@@ -239,28 +239,28 @@ async def test_files_can_be_left_out_of_a_folder(core: StandInCore, questions: S
         await pilot.press("home", "down", "u")
         await until(pilot, lambda: asks(app, "9 files in 2 folders", "Leave out… x"))
         await pilot.press("x")
-        await until(pilot, lambda: "Leave out of the folders" in screen_text(app))
+        await until(pilot, lambda: "Rules for files in folders" in screen_text(app))
         await pilot.press(*"*.tmp, y[", "enter")
         await until(pilot, lambda: "the pattern 'y[' has a '['" in screen_text(app))
         await pilot.press("backspace", "enter")
-        await until(pilot, lambda: asks(app, "4 files", "leaves out *.tmp, y", "5 entries left out by your rules"))
+        await until(pilot, lambda: asks(app, "4 files", "without *.tmp, y", "5 entries left out by your rules"))
         await pilot.press("x", "escape")
         await until(pilot, lambda: asks(app, "4 files"))
         assert len(questions.counted_with) == 2
         await pilot.press("x")
-        await until(pilot, lambda: "Leave out of the folders" in screen_text(app))
+        await until(pilot, lambda: "Rules for files in folders" in screen_text(app))
         await pilot.press("end", "backspace", "backspace", "backspace", *",**", "enter")
-        await until(pilot, lambda: asks(app, "leaves out *.tmp, **", "nothing is left to upload", "Leave out… x"))
+        await until(pilot, lambda: asks(app, "without *.tmp, **", "nothing left to upload", "Leave out… x"))
         await pilot.press("y")
         await pilot.pause()
-        assert asks(app, "nothing is left to upload")
+        assert asks(app, "nothing left to upload")
         await pilot.press("x")
-        await until(pilot, lambda: "Leave out of the folders" in screen_text(app))
+        await until(pilot, lambda: "Rules for files in folders" in screen_text(app))
         questions.plan = less
         await pilot.press("end", "backspace", "backspace", "backspace", "tab", *"[", "enter")
         await until(pilot, lambda: "include: the pattern '['" in screen_text(app))
         await pilot.press("backspace", *"*.md", "enter")
-        await until(pilot, lambda: asks(app, "4 files", "leaves out *.tmp", "takes only *.md"))
+        await until(pilot, lambda: asks(app, "4 files", "without *.tmp", "only *.md"))
         assert core.calls == []
         await pilot.press("y")
         await until(pilot, lambda: bool(core.calls))
@@ -316,7 +316,7 @@ async def test_a_delete_is_red_and_only_for_the_service(core: StandInCore, quest
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("down", "delete")
-        await until(pilot, lambda: any("not deleted here" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("cannot be deleted here" in note.message for note in app._notifications))
         assert not isinstance(app.screen, ConfirmScreen)
         await pilot.press("tab", "end", "delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
@@ -334,7 +334,7 @@ async def test_a_delete_is_red_and_only_for_the_service(core: StandInCore, quest
 CAUSES: list[tuple[ProviderError, str]] = [
     (Authentication("the server refused the key AKIA1", code="InvalidAccessKeyId"), "The key was not accepted"),
     (PermissionDenied("this key may not list"), "Not allowed"),
-    (NotFound("no bucket of that name"), "Not there"),
+    (NotFound("no bucket of that name"), "Not found"),
     (Transient("connection refused: 127.0.0.1:9"), "Not reachable"),
     (InvalidConfiguration("no bucket is set", field="container"), "A setting is missing or wrong"),
 ]
@@ -404,7 +404,7 @@ async def test_pages_stream_in_as_the_cursor_nears_the_end(core: StandInCore) ->
     app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = panes(app)
-        await until(pilot, lambda: "1,000 loaded of more" in screen_text(app))
+        await until(pilot, lambda: "1,000 loaded · ↓ loads more" in screen_text(app))
         await pilot.pause()
         assert len(screen.remote.listing.entries) == 1000
         await pilot.press("tab", "end")
@@ -604,8 +604,8 @@ async def test_while_typing_the_footer_shows_only_keys_that_work(
     async with app.run_test(size=LARGE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("slash")
-        await until(pilot, lambda: "leave it" in screen_text(app).splitlines()[-1])
-        assert screen_text(app).splitlines()[-1].split() == ["↵", "take", "it", "esc", "leave", "it"]
+        await until(pilot, lambda: "cancel" in screen_text(app).splitlines()[-1])
+        assert screen_text(app).splitlines()[-1].split() == ["↵", "accept", "esc", "cancel"]
         await pilot.press("u", "3", "escape")
         await until(pilot, lambda: screen.local.table.has_focus and "upload" in screen_text(app))
         assert app.current_mode == "browse"

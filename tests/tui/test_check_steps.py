@@ -56,7 +56,7 @@ async def test_a_failure_says_what_why_and_what_to_do() -> None:
         app.query_one(CheckSteps).finish(no_bucket())
         await until(pilot, lambda: "→ Check the name." in screen_text(app))
         text = screen_text(app)
-        assert "The bucket is not there" in text
+        assert "The bucket does not exist" in text
         assert "✖ container" in text
         assert "there is no bucket 'photos'" in text
         assert "· list" in text
@@ -91,10 +91,10 @@ async def test_narrow_keeps_names_signs_and_times() -> None:
     [
         ("authentication", StepName.AUTHENTICATE, "The key was not accepted"),
         ("transient", StepName.REACH, "The service cannot be reached"),
-        ("not_found", StepName.CONTAINER, "The bucket is not there"),
+        ("not_found", StepName.CONTAINER, "The bucket does not exist"),
         ("permission", StepName.CONTAINER, "may not use this bucket"),
-        ("permission", StepName.WRITE_READ_DELETE, "may not write, read and delete"),
-        ("quota", StepName.WRITE_READ_DELETE, "No room left"),
+        ("permission", StepName.WRITE_READ_DELETE, "may not write, read or delete"),
+        ("quota", StepName.WRITE_READ_DELETE, "No space left"),
     ],
 )
 def test_causes_do_not_look_alike(kind: str, step: StepName, words: str) -> None:

@@ -59,7 +59,7 @@ async def test_a_click_on_a_mode_switches() -> None:
         ),
         (
             ErrorInfo("worker", "the worker waits for room on the disk of /state", "Make room.", "waits_for_room"),
-            "◷ 3 unfinished, the worker waits for room on the disk   Make room.",
+            "◷ 3 unfinished, the worker waits for disk space   Make room.",
         ),
     ],
 )

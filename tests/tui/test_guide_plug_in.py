@@ -27,7 +27,7 @@ async def test_from_form_to_browse(paths: Paths, acme: Path) -> None:
         app.screen.query_one("Button#check", Button).press()
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
-        await sees(pilot, "There is no secret to keep.")
+        await sees(pilot, "There is no secret to store.")
         await pilot.press("enter")
         await sees(pilot, "acme is saved, checked and enabled.")
         await pilot.press("enter")

@@ -75,16 +75,16 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 0, old)
         await sees(pilot, "Found in", "b2 old  Backblaze B2 · application_key, not shown", "no such setting of", "odd")
-        await sees(pilot, r"evil\x1b[2J[/]", "ftp is left out", "Nothing is changed yet")
+        await sees(pilot, r"evil\x1b[2J[/]", "ftp is skipped", "Nothing is changed yet")
         assert CANARY not in screen_text(app) + app.export_screenshot()
         await pilot.press("enter")
         await typed(pilot, PASSPHRASE.reveal(), "enter")
-        await sees(pilot, "Make the secrets in the file empty?", "whoever reads that file", "Leave them  esc")
+        await sees(pilot, "Blank the secrets in the file?", "anyone who can read that file", "Keep them  esc")
         assert json.loads(old.read_text()) == OLD
         assert file.load(vault).credentials == {}
         await pilot.press("y" if blanks else "escape")
-        await sees(pilot, "Taken over from", "as b2-old · 1 secret in the store", "Disabled until checked")
-        assert ("in the file are empty now" in screen_text(app)) is blanks
+        await sees(pilot, "Imported from", "as b2-old · 1 secret in the store", "Disabled until checked")
+        assert ("in the file are blank now" in screen_text(app)) is blanks
         await pilot.press("escape")
         await sees(pilot, "✔ b2-old")
         assert CANARY not in screen_text(app) + app.export_screenshot() + app.clipboard
@@ -114,7 +114,7 @@ async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Pat
         await pilot.press("down", "space", "enter")
         await sees(pilot, "Unlock the vault")
         await pilot.press("escape")
-        await sees(pilot, "The store is not open: nothing was taken over.")
+        await sees(pilot, "The store is not open: nothing was imported.")
         assert "work" not in file.load(vault).instances
         await pilot.press("enter")
         await typed(pilot, PASSPHRASE.reveal(), "enter")
@@ -132,7 +132,7 @@ async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path:
     app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 2, tmp_path / "missing.json")
-        await sees(pilot, "✖ Not there", "No such file", "Look  ↵")
+        await sees(pilot, "✖ Not found", "No such file", "Read it  ↵")
         for text, told in (("[box]\ntype = b2\n" + obscured, "not the JSON that rclone prints"), ("", "JSON")):
             (tmp_path / "wrong").write_text(text)
             app.focused.value = str(tmp_path / "wrong")  # type: ignore[union-attr]

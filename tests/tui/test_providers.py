@@ -94,9 +94,9 @@ async def test_a_failed_check_stays_and_says_why() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("t")
-        await sees(pilot, "✖ container", "The bucket is not there", "✖ failed")
+        await sees(pilot, "✖ container", "The bucket does not exist", "✖ failed")
         await pilot.press("up", "down")
-        await sees(pilot, "The bucket is not there")
+        await sees(pilot, "The bucket does not exist")
         assert calls_of(core, "record") == [("record", "aws_s3", False)]
 
 
@@ -109,7 +109,7 @@ async def test_the_steps_of_the_last_check_are_there_after_a_restart() -> None:
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
-        await sees(pilot, "▲ AWS S3", "✔ authenticate", "✖ container", "· list", "✖ The bucket is not there")
+        await sees(pilot, "▲ AWS S3", "✔ authenticate", "✖ container", "· list", "✖ The bucket does not exist")
 
 
 async def test_a_check_that_cannot_be_asked_stays_too_and_esc_stops_one() -> None:
@@ -187,7 +187,7 @@ async def test_editing_opens_the_form_with_what_is_saved() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("enter")
-        await sees(pilot, "Change aws_s3", "eu-central-1", "set · leave empty to keep")
+        await sees(pilot, "Change aws_s3", "eu-central-1", "set · leave empty to keep it")
         await pilot.press("end", *"2", "enter")
         await sees(pilot, "All five steps passed.")
         assert calls_of(questions, "probe_draft") == [("probe_draft", "aws_s3", {"container": "photos2"}, "aws_s3")]
@@ -267,12 +267,12 @@ async def test_credentials_that_cannot_be_kept_say_why_and_are_asked_again() -> 
         await pilot.press("c")
         await sees(pilot, "▲ locked", "Unlock it first.")
         await pilot.press("tab", *CANARY, "enter")
-        await sees(pilot, "the keyring is locked", "Nothing was kept")
+        await sees(pilot, "the keyring is locked", "Nothing was saved")
         assert core.calls == []
         await pilot.press("escape")
         await until(pilot, lambda: "esc dismisses" not in screen_text(app))
         await pilot.press(*CANARY, "escape")
-        await sees(pilot, "Leave without keeping?")
+        await sees(pilot, "Close without saving?")
         await pilot.press("y")
         await until(pilot, lambda: len(app.screen_stack) == 1)
 

@@ -116,7 +116,7 @@ async def test_a_failed_check_is_explained_once_beside_the_state(
         await pilot.pause()
         text = screen_text(app)
         assert "▲ enabled · refused when" in text
-        assert (text.count("✖ The folder is not there"), text.count("✖ Not there")) == (1, 0)
+        assert (text.count("✖ The folder does not exist"), text.count("✖ Not found")) == (1, 0)
         assert text.count("→ Check that the disk") == 1
         assert "✖ reach" in text
 
@@ -130,7 +130,7 @@ async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_pat
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
         disk.rmdir()
         await pilot.press("tab", "r")
-        await until(pilot, lambda: "Not there" in screen_text(app), timeout_s=20)
+        await until(pilot, lambda: "Not found" in screen_text(app), timeout_s=20)
         await pilot.press("1")
         await until(pilot, lambda: "enabled · refused when last asked" in screen_text(app), timeout_s=20)
         disk.mkdir()

@@ -121,7 +121,7 @@ async def test_a_failed_check_says_why_and_is_repeated_after_an_edit_without_typ
         await pilot.press("enter")
         assert calls_of(core, "save") == []
         await pilot.press("b")
-        await sees(pilot, "2 settings", "set · leave empty to keep")
+        await sees(pilot, "2 settings", "set · leave empty to keep it")
         await until(pilot, lambda: focused_field(app) == "container")
         await pilot.press("end", *"2", "enter")
         await sees(pilot, "All five steps passed.")
@@ -152,13 +152,13 @@ async def test_steps_are_live_and_esc_while_checking_asks_before_leaving() -> No
         await fill_in(pilot)
         await sees(pilot, "✔ reach", "▸ authenticate")
         await pilot.press("escape")
-        await sees(pilot, "Leave the set-up?", "What you typed is forgotten")
+        await sees(pilot, "Cancel the set-up?", "What you typed is discarded")
         await pilot.press("escape")
         await sees(pilot, "▸ authenticate")
         questions.release.set()
         await sees(pilot, "All five steps passed.")
         await pilot.press("escape")
-        await sees(pilot, "Leave the set-up?")
+        await sees(pilot, "Cancel the set-up?")
         await pilot.press("y")
         await until(pilot, lambda: not isinstance(app.screen, SetupScreen) and len(app.screen_stack) == 1)
         assert core.calls == []
@@ -173,7 +173,7 @@ async def test_staying_after_all_keeps_what_was_typed(passes: bool) -> None:
         await fill_in(pilot)
         await sees(pilot, "All five steps passed." if passes else "b goes back")
         await pilot.press("escape")
-        await sees(pilot, "Leave the set-up?")
+        await sees(pilot, "Cancel the set-up?")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, SetupScreen))
         assert app.focused is None
@@ -212,7 +212,7 @@ async def test_a_missing_bucket_can_be_created() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
-        await sees(pilot, "The bucket is not there", "c creates the bucket")
+        await sees(pilot, "The bucket does not exist", "c creates the bucket")
         await pilot.press("c")
         await sees(pilot, "All five steps passed.")
         assert calls_of(questions, "create_draft_container") == [("create_draft_container", "photos")]
@@ -225,7 +225,7 @@ async def test_another_bucket_can_be_chosen_and_hostile_names_cannot() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
-        await sees(pilot, "The bucket is not there")
+        await sees(pilot, "The bucket does not exist")
         await pilot.press("l")
         await sees(pilot, r"evil\x1b[2J", "[/]", "attic")
         await pilot.press("end", "enter")
@@ -254,19 +254,19 @@ async def test_an_error_of_the_asking_itself_stays_on_the_screen() -> None:
 async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() -> None:
     core = ScriptedCore()
     core.known_instances.pop()
-    core.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it, then look again.")
+    core.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it, then refresh.")
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
-        await sees(pilot, "The secret cannot be kept now", "locked", "Unlock it, then look again.", "Nothing is saved")
+        await sees(pilot, "The secret cannot be stored now", "locked", "Unlock it, then refresh.", "Nothing is saved")
         await pilot.press("enter")
         assert core.calls == []
         core.store = StoreStatus(state=StoreState.READY, backend="GNOME Keyring")
         await pilot.press("r")
-        await sees(pilot, "The secret goes into the keyring")
+        await sees(pilot, "The secret goes to the keyring")
         await pilot.press("enter")
         await sees(pilot, "is saved, checked and enabled")
 
@@ -280,12 +280,12 @@ async def test_a_store_that_fails_while_saving_is_an_error_that_stays() -> None:
         await fill_in(pilot)
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
-        await sees(pilot, "The secret goes into the keyring")
+        await sees(pilot, "The secret goes to the keyring")
         await pilot.press("enter")
         await sees(pilot, "the keyring went away", "→ Log in again.", "Nothing has been saved.")
         assert calls_of(core, "save") == []
         await pilot.press("r")
-        await sees(pilot, "The secret goes into the keyring")
+        await sees(pilot, "The secret goes to the keyring")
         await pilot.press("enter")
         await sees(pilot, "is saved, checked and enabled")
         assert core.secrets["aws_s3_2"]["secret_key"].reveal() == CANARY
@@ -300,7 +300,7 @@ async def test_keys_of_the_services_own_chain_need_no_store() -> None:
         await pilot.press(*"photos", "enter")
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
-        await sees(pilot, "There is no secret to keep.")
+        await sees(pilot, "There is no secret to store.")
         await pilot.press("enter")
         await sees(pilot, "is saved, checked and enabled")
         assert calls_of(core, "save") == [("save", "aws_s3_2", "aws_s3", {"container": "photos"}, True)]
@@ -324,7 +324,7 @@ async def test_the_secret_is_in_no_picture_text_or_repr_on_the_way() -> None:
         await sees(pilot, "All five steps passed.")
         look()
         await pilot.press("enter")
-        await sees(pilot, "The secret goes into the keyring")
+        await sees(pilot, "The secret goes to the keyring")
         look()
         await pilot.press("enter")
         await sees(pilot, "is saved")

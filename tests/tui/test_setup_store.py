@@ -32,7 +32,7 @@ async def test_a_vault_is_made_right_there_and_the_secret_goes_into_it(size: tup
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
         await sees(pilot, "Create a vault for the secret", "/home/x/vault.json", "has no session bus")
-        await sees(pilot, "Once more", "Another store")
+        await sees(pilot, "Repeat it", "Another store")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "fair · guessed in about 79 years")
         assert core.calls == []
@@ -68,7 +68,7 @@ async def test_a_locked_vault_is_unlocked_on_the_way() -> None:
         await fill_in(pilot)
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
-        await sees(pilot, "The secret cannot be kept now: u opens the store", "▲ locked")
+        await sees(pilot, "The secret cannot be stored now: u opens the store", "▲ locked")
         await pilot.press("u")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "aws_s3 is saved, checked and enabled.")

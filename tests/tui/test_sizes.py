@@ -92,7 +92,7 @@ async def test_every_mode_is_whole(size: tuple[int, int]) -> None:
             await until(pilot, lambda word=word: word in screen_text(app), timeout_s=10)  # type: ignore[misc]
             check_frame(screen_text(app), size, scrolls=key == "5")
         await pilot.press("1", "home", "down", "t")
-        await until(pilot, lambda: "✖ The bucket is not there" in screen_text(app), timeout_s=10)
+        await until(pilot, lambda: "✖ The bucket does not exist" in screen_text(app), timeout_s=10)
         check_frame(screen_text(app), size)
         assert "create the bucket" in " ".join(screen_text(app).replace("│", " ").split())
 

@@ -49,10 +49,10 @@ async def test_a_locked_store_that_is_needed_is_asked_for_once(size: tuple[int, 
     core = StoreScript(vault=LOCKED)
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=size) as pilot:
-        await sees(pilot, "Unlock the vault", "/home/x/vault.json", "until the console is left")
+        await sees(pilot, "Unlock the vault", "/home/x/vault.json", "until you quit the console")
         assert calls_of(core, "open_store") == [("open_store",)]
         await typed(pilot, "wrong", "enter")
-        await sees(pilot, "✖ Not the passphrase of the vault", "→ Type it again")
+        await sees(pilot, "✖ Wrong passphrase for the vault", "→ Type it again")
         assert focused_secret(app)
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready")
@@ -180,8 +180,8 @@ async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
     ("refusal", "words"),
     [
         (NotOffered("this keyring cannot be unlocked"), "This keyring cannot be opened from a terminal"),
-        (Dismissed("the keyring stayed locked"), "The keyring stayed closed"),
-        (None, "Not the password of the keyring"),
+        (Dismissed("the keyring stayed locked"), "The keyring was not unlocked"),
+        (None, "Wrong password for the keyring"),
     ],
 )
 async def test_each_way_that_a_keyring_stays_locked_has_its_words_and_the_vault_is_offered(
@@ -228,7 +228,7 @@ async def test_a_store_that_hangs_is_chosen_with_its_cure_only() -> None:
         await pilot.press("3", "u")
         await sees(pilot, "✖ does not answer", "gave no answer")
         await pilot.press("enter")
-        await sees(pilot, "That did not work", "→ End it.")
+        await sees(pilot, "An error occurred", "→ End it.")
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert core.typed == []
@@ -243,11 +243,11 @@ async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_en
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault not set up")
         await pilot.press("3", "u")
-        await sees(pilot, "Create the vault", "credentials are to be set anew")
+        await sees(pilot, "Create the vault", "you must set credentials again")
         await pilot.press(*"password1")
         await sees(pilot, "very weak · guessed within a minute", "among the first guesses")
         await pilot.press("enter", *"password1", "enter")
-        await sees(pilot, "Too easy to guess. ↵ again takes it all the same.")
+        await sees(pilot, "Easy to guess. ↵ again accepts it anyway.")
         assert core.typed == []
         await pilot.press("enter")
         await sees(pilot, "vault ready")
@@ -292,11 +292,11 @@ async def choose_vault(pilot: Any) -> None:
     await pilot.press("5", "c")
     await sees(pilot, "1 credential")
     await pilot.press("s")
-    await sees(pilot, "takes it")
+    await sees(pilot, "↵ selects")
     await pilot.press("down", "enter")
     await typed(pilot, PASSPHRASE, "enter")
     await typed(pilot, PASSPHRASE, "enter")
-    await sees(pilot, "Take the credentials along?", "Secret Service", "read back")
+    await sees(pilot, "Move the credentials?", "Secret Service", "read back")
 
 
 async def test_choosing_another_store_moves_what_is_in_the_first_and_deletes_only_when_asked() -> None:
@@ -305,7 +305,7 @@ async def test_choosing_another_store_moves_what_is_in_the_first_and_deletes_onl
     async with app.run_test(size=(80, 24)) as pilot:
         await choose_vault(pilot)
         await pilot.press("y")
-        await sees(pilot, "✔ copy", "✔ read back and compare", "✔ switch", "· delete", "y deletes them there")
+        await sees(pilot, "✔ copy", "✔ read back and compare", "✔ switch", "· delete", "y deletes them.")
         assert calls_of(core, "remove_copies") == []
         await pilot.press("y")
         await sees(pilot, "✔ delete", "1 copy deleted")
@@ -339,7 +339,7 @@ async def test_a_move_is_stopped_between_two_credentials_and_its_copies_are_dele
         app.bridge.instances_changed()
         await sees(pilot, "▲ left over", "m deletes them")
         await pilot.press("m")
-        await sees(pilot, "y deletes them there")
+        await sees(pilot, "y deletes them.")
         await pilot.press("y")
         await sees(pilot, "1 copy deleted")
         assert core.left_in is None
@@ -353,12 +353,12 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
         await pilot.press("5", "c")
         await sees(pilot, "1 credential")
         await pilot.press("s")
-        await sees(pilot, "takes it")
+        await sees(pilot, "↵ selects")
         await pilot.press("down", "enter")
-        await sees(pilot, "Take the credentials along?")
+        await sees(pilot, "Move the credentials?")
         core.store_refusal = Dismissed("the keyring was locked meanwhile")
         await pilot.press("y")
-        await sees(pilot, "The keyring stayed closed", "locked meanwhile", "esc close")
+        await sees(pilot, "The keyring was not unlocked", "locked meanwhile", "esc close")
         assert core.in_use is StoreBackend.SECRET_SERVICE
 
 
@@ -389,7 +389,7 @@ async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(s
             await until(pilot, lambda: screen_text(app).count("•" * len(canary)) == 2)
             pictures += screen_text(app) + app.export_screenshot() + app.clipboard
         else:
-            await sees(pilot, "Not the passphrase")
+            await sees(pilot, "Wrong passphrase")
             assert field.value == ""
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 2)

@@ -65,8 +65,8 @@ EXPECTED = {
     "file-5.bin": ("‖", ["paused by you · p goes on"]),
     "file-6.bin": ("·", ["queued"]),
     "file-7.bin": ("✔", ["sha-256 9f3c81…e1 agrees · 4.0 s"]),
-    "file-8.bin": ("✖", ["no room left · r to retry"]),
-    "file-9.bin": ("✖", ["cancelled · r begins anew"]),
+    "file-8.bin": ("✖", ["no space left · r to retry"]),
+    "file-9.bin": ("✖", ["cancelled · r starts again"]),
     "file-11.bin": ("▲", ["trying again · attempt 2"]),
     "file-10.bin": ("–", ["skipped · a symbolic link"]),
 }
@@ -157,7 +157,7 @@ async def test_cancel_says_what_is_kept_and_enter_keeps_all() -> None:
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         text = screen_text(app)
-        for words in ("file-1.bin", "41.0 MiB already moved", "p pauses and keeps"):
+        for words in ("file-1.bin", "41.0 MiB transferred", "p pauses, and keeps"):
             assert words in text
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
@@ -217,7 +217,7 @@ async def test_details_show_the_error_in_full() -> None:
         assert "Make room, then retry." in screen_text(app)
         await pilot.press("escape", "up", "enter")
         await until(pilot, lambda: SHA in screen_text(app))
-        assert "the service's checksum equals ours" in screen_text(app)
+        assert "the service's checksum matches ours" in screen_text(app)
 
 
 async def test_thousands_of_items_are_fetched_by_window() -> None:
@@ -230,7 +230,7 @@ async def test_thousands_of_items_are_fetched_by_window() -> None:
         await until(pilot, lambda: "file-4999.bin" in screen_text(app))
         core.items[4990] = item(4990, ItemState.FAILED, error=QUOTA)
         core.changed()
-        await until(pilot, lambda: "no room left" in line_of(app, "file-4990.bin"))
+        await until(pilot, lambda: "no space left" in line_of(app, "file-4990.bin"))
         await pilot.press("pageup", *["pageup"] * 20)
         await until(pilot, lambda: screen.table.window[0] < 4700 and "  …" not in screen_text(app))
 

@@ -37,9 +37,9 @@ class Words(NamedTuple):
 TROUBLE = {
     "wrong_key": Words("The key was not accepted", "SignatureDoesNotMatch", "Check secret_key"),
     "wrong_region": Words("A setting is missing or wrong", "lives in eu-central-1", "Set region to eu-central-1"),
-    "wrong_bucket": Words("The bucket is not there", "no-such-bucket does not exist", "create the bucket"),
-    "down": Words("Nobody listens there", "refuses the connection", "Check that the service runs"),
-    "stalled": Words("Nothing moves any more", "no byte has moved for 1 s", "Check the network and firewalls"),
+    "wrong_bucket": Words("The bucket does not exist", "no-such-bucket does not exist", "create the bucket"),
+    "down": Words("The connection was refused", "refuses the connection", "Check that the service runs"),
+    "stalled": Words("The connection has stalled", "no byte has moved for 1 s", "Check the network and firewalls"),
     "skewed": Words("The clock is wrong", "the clock of this machine is", "timedatectl set-ntp true"),
 }
 FAULTS = {
@@ -156,7 +156,7 @@ async def test_what_stalls_is_left_within_a_second(paths: Paths, in_trouble: Pat
         await sees(pilot, "▲ film.bin")
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        await stopped("upload", "y", gone=lambda: "cancelled · r begins anew" in flat(pilot))
+        await stopped("upload", "y", gone=lambda: "cancelled · r starts again" in flat(pilot))
         stall.wait_let_go()
         states = [item.state for item in app.bridge.core.queue.snapshot().items]
         assert states == [ItemState.CANCELLED]

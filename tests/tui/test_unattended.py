@@ -58,16 +58,16 @@ async def test_each_way_is_told_with_what_it_protects_against(vault: Paths) -> N
         for sentence in PROTECTION.values():
             assert all(part in shown for part in sentence.split())
         await pilot.press("enter")
-        await sees(pilot, "Units into")
+        await sees(pilot, "Unit folder")
         await pilot.press("enter")
-        await sees(pilot, "name a folder")
+        await sees(pilot, "a unit reads the credential")
 
 
 async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: Paths, tmp_path: Path) -> None:
     units = tmp_path / "my units"
     app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(140, 42)) as pilot:
-        await choose(pilot, 1, "They run")
+        await choose(pilot, 1, "Created for you alone")
         await pilot.press("tab")
         app.focused.value = str(units)  # type: ignore[union-attr]
         await pilot.press("enter")
@@ -87,7 +87,7 @@ async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: P
         await pilot.press("j")
         await sees(pilot, "Key file (0600)  set up:")
         await pilot.press("down", "enter")
-        await sees(pilot, "They run")
+        await sees(pilot, "Created for you alone")
         assert app.focused.value == str(key_file)  # type: ignore[union-attr]
         await pilot.press("tab")
         app.focused.value = str(units)  # type: ignore[union-attr]
@@ -124,7 +124,7 @@ async def test_only_the_vault_opens_by_itself() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_credentials(pilot)
         await pilot.press("j")
-        await sees(pilot, "only the vault opens for jobs without you", "→ s takes credentials to the vault.")
+        await sees(pilot, "only the vault opens for unattended jobs", "→ s moves credentials to the vault.")
 
 
 async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Path) -> None:
@@ -136,29 +136,29 @@ async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Pa
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5", "c")
-        await sees(pilot, "2 ways to open it", "w shows it in full")
+        await sees(pilot, "2 ways to open it", "w shows details")
         await pilot.press("w")
         await sees(pilot, "It opens with", "mine · made today", "systemd · made today")
         assert "machine changes that" not in screen_text(app)
         await pilot.press("pagedown")
         await sees(pilot, "machine changes that")  # the last words about the store, which are cut on the screen below
         await pilot.press("down", "delete")
-        await sees(pilot, "Take this way away?", "removes     systemd")
+        await sees(pilot, "Remove this slot?", "removes     systemd")
         await pilot.press("enter")
         assert len(file.describe().slots) == 2
         await pilot.press("delete")
-        await sees(pilot, "Take this way away?")
+        await sees(pilot, "Remove this slot?")
         await pilot.press("y")
         await until(pilot, lambda: "systemd · made" not in screen_text(app) and "mine · made" in screen_text(app))
         assert [slot.label for slot in file.describe().slots] == ["mine"]
-        assert "take this one away" not in screen_text(app)  # the last one stays
+        assert "remove this one" not in screen_text(app)  # the last one stays
         await pilot.press("a")
         await typed(pilot, SECOND, "enter")
         await typed(pilot, SECOND, "enter")
         await sees(pilot, "another passphrase · made today")
         await pilot.press("n")
         await typed(pilot, PASSPHRASE.reveal(), "enter")
-        await sees(pilot, "Renew it without the others?")
+        await sees(pilot, "Renew the key without the others?")
         await pilot.press("y")
         await until(pilot, lambda: "another passphrase" not in screen_text(app) and "mine · made" in screen_text(app))
     assert [slot.label for slot in file.describe().slots] == ["mine"]

@@ -61,7 +61,7 @@ async def test_they_are_listed_with_age_size_and_whose_they_are(
         await sees(pilot, "4 unfinished uploads · 3.00 MiB")
         assert r"\x1b[2J[/]\u202e" in screen_text(app)
         assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
-        for key in ("del remove", "space select", "r look again", "esc close"):
+        for key in ("del remove", "space select", "r refresh", "esc close"):
             assert key in plain(app)
 
 
@@ -72,7 +72,7 @@ async def test_one_is_removed_after_a_question_that_starts_with_no(questions: Sc
         await sees(pilot, "4 unfinished uploads")
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        await sees(pilot, "1 unfinished upload · 1.00 MiB", "9 d ago", "whoever is still at work on one begins again")
+        await sees(pilot, "1 unfinished upload · 1.00 MiB", "9 d ago", "still uploading one must start again")
         assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, UnfinishedScreen))
@@ -90,11 +90,13 @@ async def test_what_a_transfer_of_ours_goes_on_with_is_kept(questions: ScriptedQ
         await opened(pilot)
         await sees(pilot, "4 unfinished uploads")
         await pilot.press("down", "delete")
-        await sees(pilot, "transfer 17 goes on with ours", "Cancel that transfer instead")
+        await sees(pilot, "transfer 17 will resume ours", "Cancel that transfer: the worker")
         assert isinstance(app.screen, UnfinishedScreen)
         await pilot.press("space", "space", "space", "delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        await sees(pilot, "2 unfinished uploads", "b, c", "the service does not tell when", "1 that transfers of ours")
+        await sees(
+            pilot, "2 unfinished uploads", "b, c", "the service does not report when", "1 that transfers of this"
+        )
         await pilot.press("y")
         await sees(pilot, "2 unfinished uploads · 2.00 MiB")
         assert [call[2] for call in calls_of(questions, "remove_unfinished")] == ["b", "c"]
@@ -123,7 +125,7 @@ async def test_a_service_that_lists_none_says_what_becomes_of_them_and_nothing_l
         await sees(pilot, "after seven days")
         questions.left = []
         await pilot.press("r")
-        await sees(pilot, "Nothing is unfinished.")
+        await sees(pilot, "No unfinished uploads.")
         await pilot.press("delete")
         await pilot.pause()
         assert isinstance(app.screen, UnfinishedScreen)

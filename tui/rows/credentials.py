@@ -42,7 +42,7 @@ def store_content(facts: StoreFacts, width: int) -> Content:
     """One line per fact, cut at `width`: place, state, and what it protects against."""
     sign, word, tone = STATE_WORDS[facts.status.state]
     lines: list[list[Span]] = [
-        [_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)],
+        [_label("kept in"), (safe(facts.title) if facts.backend else "no store yet", Tone.STRONG)],
         [_label(""), (_whose_choice(facts), Tone.MUTED)],
         [_label("state"), (f"{sign} {word}", tone), (_state_note(facts), Tone.MUTED)],
     ]
@@ -57,7 +57,7 @@ def store_content(facts: StoreFacts, width: int) -> Content:
 
 def store_in_full(facts: StoreFacts, width: int) -> Content:
     """The same, uncut: each reason is wrapped below its question."""
-    lines = [[_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)]]
+    lines = [[_label("kept in"), (safe(facts.title) if facts.backend else "no store yet", Tone.STRONG)]]
     room = max(20, width - _LABEL_CELLS)
     for text in (facts.path, _whose_choice(facts, path=False)):
         lines += [[_label(""), (part, Tone.MUTED)] for part in wrap(safe(text), room, break_on_hyphens=False)]
@@ -70,8 +70,8 @@ def store_in_full(facts: StoreFacts, width: int) -> Content:
 
 def _whose_choice(facts: StoreFacts, *, path: bool = True) -> str:
     if facts.backend is None:
-        return "s chooses a store; setting a service up offers one too"
-    chosen = "chosen by you" if facts.pinned else "found here; the first credential that is kept makes it final"
+        return "s chooses a store; so does setting up a service"
+    chosen = "chosen by you" if facts.pinned else "found here; the first saved credential makes it final"
     return f"{safe(facts.path)} · {chosen}" if path and facts.path else chosen
 
 
@@ -83,7 +83,7 @@ def _state_note(facts: StoreFacts) -> str:
     slots = len(facts.slots)
     ways = f" · {slots} ways to open it" if slots > 1 else ""
     lacks_key = facts.backend is StoreBackend.VAULT and facts.worker_unlocked is False
-    worker = " · the worker has no key: l, then u, hands it over" if lacks_key else ""
+    worker = " · the worker has no key: l, then u, sends it" if lacks_key else ""
     return f"{ways}{worker}"
 
 
@@ -140,10 +140,10 @@ class CredentialRows:
             case CredentialState.EXPIRED:
                 return (f"expired {moment}", tone)
             case CredentialState.REFUSED:
-                return ("refused by the service · r sets another", tone)
+                return ("refused by the service · r replaces it", tone)
 
 
 def _name(fact: CredentialFact) -> str:
     """The key, and the instances that use it unless they have the same name."""
-    users = ", ".join(map(safe, fact.instances)) or "used by none"
+    users = ", ".join(map(safe, fact.instances)) or "not used"
     return safe(fact.key) if users == safe(fact.key) else f"{safe(fact.key)} · {users}"

@@ -184,7 +184,7 @@ class FileRows:
         """Text of the lower border: what is selected, or how much is loaded."""
         loaded = count(len(self.entries), "entry", "entries")
         if self.next_token is not None:
-            loaded = f"{len(self.entries):,} loaded of more · ↓ loads"
+            loaded = f"{len(self.entries):,} loaded · ↓ loads more"
         if self.needle:
             loaded = f"{len(self.view):,} of {loaded} match"
         if self.left_out:

@@ -23,8 +23,8 @@ STATES: Final[dict[InstanceState, tuple[str, str, Tone]]] = {
 }
 _SHUT: Final = {
     StoreState.LOCKED: "is locked · u opens it",
-    StoreState.NO_COLLECTION: "is not set up · u makes it",
-    StoreState.UNAVAILABLE: "is not there · u says why",
+    StoreState.NO_COLLECTION: "is not set up · u creates it",
+    StoreState.UNAVAILABLE: "is missing · u says why",
     StoreState.HUNG: "does not answer · u says why",
 }
 """Reasons why the credentials of a ready instance cannot be read now."""
@@ -110,7 +110,7 @@ def _credentials(info: InstanceInfo, store: StoreStatus | None) -> tuple[str, To
         if store is not None and store.state in _SHUT:
             return f"▲ the {store_noun(store)} {_SHUT[store.state]}", Tone.WAITING
         return "in the credential store", Tone.PLAIN
-    return "none kept here: the service's own chain is asked", Tone.MUTED
+    return "none stored; the SDK's own chain is used", Tone.MUTED
 
 
 def _upload(settings: dict[str, Any]) -> str:

@@ -15,8 +15,8 @@ from tui.theme import STYLES, Tone
 STATE_WORDS: Final[dict[StoreState, tuple[str, str, Tone]]] = {
     StoreState.READY: ("✔", "ready", Tone.PROVED),
     StoreState.LOCKED: ("▲", "locked", Tone.WAITING),
-    StoreState.NO_COLLECTION: ("▲", "there, but not set up yet", Tone.WAITING),
-    StoreState.UNAVAILABLE: ("✖", "there is none", Tone.FAILED),
+    StoreState.NO_COLLECTION: ("▲", "not set up yet", Tone.WAITING),
+    StoreState.UNAVAILABLE: ("✖", "none available", Tone.FAILED),
     StoreState.HUNG: ("✖", "does not answer", Tone.FAILED),
 }
 PROTECTION: Final = (
@@ -42,12 +42,12 @@ def detail_words(detail: str) -> str:
 def store_words(status: StoreStatus) -> Content:
     """Place, state, and the fix or the protection: three to six lines."""
     sign, word, tone = STATE_WORDS[status.state]
-    lines = [line("secrets", status.backend or "no place for secrets"), line("state", f"{sign} {word}", tone)]
+    lines = [line("secrets", status.backend or "no credential store"), line("state", f"{sign} {word}", tone)]
     lines += _wrapped("", status.detail, Tone.MUTED)
     if status.state is StoreState.READY:
         lines += [line(*fact) for fact in PROTECTION]
     else:
-        lines += _wrapped("to do", advice(status), Tone.PLAIN)
+        lines += _wrapped("fix", advice(status), Tone.PLAIN)
     return Content("\n").join(lines)
 
 

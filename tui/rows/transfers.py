@@ -165,7 +165,7 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
         case ItemState.FAILED:
             return (_joined(_reason(item.error) or "failed", "r to retry", _kept(item)), Tone.FAILED)
         case ItemState.CANCELLED:
-            return ("cancelled · r begins anew", Tone.MUTED)
+            return ("cancelled · r starts again", Tone.MUTED)
         case _:
             return (_joined("skipped", safe(item.error.message) if item.error else ""), Tone.MUTED)
 
@@ -182,7 +182,7 @@ _NEEDS: Final = {
     "locked": ("waiting: store locked", "u unlocks"),
     "no_collection": ("waiting: no store yet", "u sets it up"),
     "unavailable": ("waiting: store unusable", "u shows why"),
-    "hung": ("waiting: keyring hangs", "u shows why"),
+    "hung": ("waiting: keyring silent", "u shows why"),
     "missing": ("waiting: no credentials", "1, then c"),
 }
 """The reason and the key that helps, by the code of an error of the credential store."""
@@ -192,7 +192,7 @@ def _finished(item: ItemView) -> str:
     if item.job_kind is JobKind.DELETE:
         return "deleted"
     if item.kind is ItemKind.DIRECTORY:
-        return "folder is there"
+        return "folder exists"
     took = duration(item.elapsed_s) if item.elapsed_s else ""
     if item.proof is None:
         return _joined("done", took)

@@ -25,13 +25,13 @@ _LEAST_OF_FAILED: Final = 8
 """A detail with less room than this is left out: so short a piece says nothing."""
 
 _AT_STEP: Final = {
-    (StepName.REACH, "not_found"): "The {container} is not there",
+    (StepName.REACH, "not_found"): "The {container} does not exist",
     (StepName.REACH, "transient"): "The service cannot be reached",
-    (StepName.AUTHENTICATE, "not_found"): "There is no such account",
-    (StepName.CONTAINER, "not_found"): "The {container} is not there",
-    (StepName.CONTAINER, "permission"): "The key is accepted, but it may not use this {container}",
-    (StepName.LIST, "permission"): "The key may not list what is in the {container}",
-    (StepName.WRITE_READ_DELETE, "permission"): "The key may not write, read and delete in the {container}",
+    (StepName.AUTHENTICATE, "not_found"): "The account does not exist",
+    (StepName.CONTAINER, "not_found"): "The {container} does not exist",
+    (StepName.CONTAINER, "permission"): "The key is valid, but may not use this {container}",
+    (StepName.LIST, "permission"): "The key may not list the {container}",
+    (StepName.WRITE_READ_DELETE, "permission"): "The key may not write, read or delete in the {container}",
 }
 
 

@@ -20,7 +20,7 @@ from tui.remedies import advice
 from tui.text import safe
 from tui.widgets.secret_input import SecretInput
 
-KEEP = "set · leave empty to keep"
+KEEP = "set · leave empty to keep it"
 
 
 def value_text(spec: SettingField, value: Any) -> str:

@@ -38,8 +38,8 @@ class Prompt(Input):
     """The line for a filter or a place. Returns the focus to the table beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "take it", priority=True),
-        Binding("escape", "leave", "leave it", priority=True),
+        Binding("enter", "submit", "accept", priority=True),
+        Binding("escape", "leave", "cancel", priority=True),
     ]
 
     class Left(Message):
@@ -63,14 +63,14 @@ class FilePane(Vertical):
     """`open` shows a place. Loading never blocks and can be stopped; late answers are dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("backspace", "up", "to the folder above", show=False),
+        Binding("backspace", "up", "to the parent folder", show=False),
         # Priority bindings move the focus at once: later keys are text, not keys of this screen.
         Binding("slash", "filter", "filter", priority=True),
         Binding("g", "go_to", "go to", priority=True),
         Binding("o", "order", "order", show=False),
         Binding("r", "reload", "reload", show=False),
-        Binding("ctrl+a", "mark_all", "select all that is listed", show=False),
-        Binding("escape", "stop", "stop, or put away what is on top", show=False),
+        Binding("ctrl+a", "mark_all", "select all", show=False),
+        Binding("escape", "stop", "stop, or dismiss", show=False),
     ]
     DEFAULT_CSS = """
     FilePane { width: 1fr; height: 1fr; }
@@ -206,7 +206,7 @@ class FilePane(Vertical):
         elsewhere = "\n1 goes to Providers, where it is set up" if error.kind in _CURED_IN_SETTINGS else ""
         if needs_store(error):
             elsewhere = "\nU opens the credential store"
-        self.notice.update(error_content(error, f"r try again   esc put away{elsewhere}"))
+        self.notice.update(error_content(error, f"r try again   esc dismiss{elsewhere}"))
         self.notice.add_class("shown")
 
     @property
@@ -309,11 +309,11 @@ class FilePane(Vertical):
     # The line for a filter or a place
 
     def action_filter(self) -> None:
-        self._ask_for(filtering=True, text=self.listing.needle, placeholder="filter what is loaded")
+        self._ask_for(filtering=True, text=self.listing.needle, placeholder="filter the loaded entries")
 
     def action_go_to(self) -> None:
         if self.place is not None:
-            hint = "go to a folder/, or list what begins so"
+            hint = "a folder/, or the beginning of names"
             self._ask_for(filtering=False, text=self.place.text, placeholder=hint)
 
     def _ask_for(self, *, filtering: bool, text: str, placeholder: str) -> None:

@@ -17,9 +17,9 @@ from tui.theme import STYLES, Tone
 
 _LABEL_CELLS = 12
 _PROOFS = {
-    Proof.ENFORCED: "the server refuses a wrong checksum, and took ours",
-    Proof.MATCHED: "the service's checksum equals ours",
-    Proof.READ_BACK: "read back whole and compared",
+    Proof.ENFORCED: "the server checked our checksum and accepted it",
+    Proof.MATCHED: "the service's checksum matches ours",
+    Proof.READ_BACK: "read back completely and compared",
     Proof.READ_TWICE: "read twice; the service has no checksum",
 }
 
@@ -43,7 +43,7 @@ def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
     if item.proof is not None:
         lines.append(("proof", _PROOFS[item.proof], Tone.PROVED))
     if item.replaced:
-        lines.append(("replaced", "an older one of that name", Tone.WAITING))
+        lines.append(("replaced", "an older one with this name", Tone.WAITING))
     if item.calls:
         requests = ", ".join(f"{count} {kind}" for kind, count in sorted(item.calls.items()))
         lines.append(("requests", safe(requests), Tone.PLAIN))

@@ -58,12 +58,12 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
             return isinstance(message, LineTable.Looked) and message.table is self.table
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "a line up or down", show=False),
-        Binding("down", "move(1)", "a line up or down", show=False),
-        Binding("pageup", "page(-1)", "a page up or down", show=False),
-        Binding("pagedown", "page(1)", "a page up or down", show=False),
-        Binding("home", "edge(0)", "to the first or last", show=False),
-        Binding("end", "edge(1)", "to the first or last", show=False),
+        Binding("up", "move(-1)", "one line up or down", show=False),
+        Binding("down", "move(1)", "one line up or down", show=False),
+        Binding("pageup", "page(-1)", "one page up or down", show=False),
+        Binding("pagedown", "page(1)", "one page up or down", show=False),
+        Binding("home", "edge(0)", "to the first or last row", show=False),
+        Binding("end", "edge(1)", "to the first or last row", show=False),
         Binding("enter", "open", "open", show=False),
         Binding("space", "mark", "select"),
     ]

@@ -31,8 +31,8 @@ class ModeScreen(Screen[None]):
 
     MODE: ClassVar[Mode]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "app.focus_next", "to another part", show=False),
-        Binding("shift+tab", "app.focus_previous", "to another part", show=False),
+        Binding("tab", "app.focus_next", "to the next or previous part", show=False),
+        Binding("shift+tab", "app.focus_previous", "to the next or previous part", show=False),
         Binding("u,U", "app.open_store(True)", "unlock"),
         Binding("u,U", "app.open_store(False)", "open the credential store", show=False),
     ]
@@ -75,7 +75,7 @@ class ModeScreen(Screen[None]):
         """Warn that a command is recorded, but that no worker carries it out yet."""
         silent = self.bridge.core.queue.trouble
         if silent is not None:
-            words = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(advice(silent))}"
+            words = f"Recorded, but not running yet: {safe(silent.message)}. {safe(advice(silent))}"
             self.notify(words, severity="warning", timeout=30, markup=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

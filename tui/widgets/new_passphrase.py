@@ -71,7 +71,7 @@ class NewPassphrase(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         # Priority moves the focus at once: on a slow line, keys typed ahead must not land in the first field.
-        Binding("enter", "to_second", "once more", show=False, priority=True),
+        Binding("enter", "to_second", "repeat it", show=False, priority=True),
     ]
     first = query_one("#passphrase", SecretInput)
     second = query_one("#passphrase-again", SecretInput)
@@ -94,7 +94,7 @@ class NewPassphrase(Vertical):
             yield SecretInput(id="passphrase", compact=True)
         yield Static(quality_words(assess("")), classes="quality")
         with Horizontal():
-            yield Label("Once more")
+            yield Label("Repeat it")
             yield SecretInput(id="passphrase-again", compact=True)
         yield Static("", classes="note")
 
@@ -145,9 +145,9 @@ class NewPassphrase(Vertical):
             differs = self.second.filled
             self.second.clear()
             self.screen.set_focus(self.second)
-            self._say("The two differ. Type the first one once more." if differs else "Type the same once more.")
+            self._say("The two differ. Repeat the first one." if differs else "Type it again.")
         elif not self._warned and assess(self.first.value).strength in (Strength.VERY_WEAK, Strength.WEAK):
-            self._say("Too easy to guess. ↵ again takes it all the same.")
+            self._say("Easy to guess. ↵ again accepts it anyway.")
             self._warned = True
         else:
             self.post_message(self.Chosen(self))

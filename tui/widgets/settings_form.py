@@ -18,10 +18,10 @@ from providers.settings import SettingField
 from tui.widgets.field_row import FieldRow, name_field
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-NAME_HELP: Final = "What you call it, here and on the command line: letters, digits, . _ and -"
+NAME_HELP: Final = "Its name, here and on the command line: letters, digits, . _ and -"
 FIELD_BINDINGS: Final[list[BindingType]] = [
     Binding("tab", "app.focus_next", "next field", show=False, priority=True),
-    Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
+    Binding("shift+tab", "app.focus_previous", "previous field", show=False, priority=True),
 ]
 """For screens with a form. Without priority, keys typed ahead on a slow line would land in the previous field: a secret
 in one that is not masked."""
@@ -151,9 +151,9 @@ class SettingsForm(VerticalScroll, can_focus=False):
         name = self.instance_name
         problem = ""
         if not NAME_PATTERN.fullmatch(name):
-            problem = "Use letters, digits, . _ and -, beginning with a letter or digit."
+            problem = "Use letters, digits, . _ and -, starting with a letter or digit."
         elif name in self._taken:
-            problem = "There is one of that name already: edit that one, or choose another name."
+            problem = "This name is in use: edit that provider, or choose another name."
         self._name_row.show_problem(problem)
 
     def _go_to(self, row: FieldRow) -> None:

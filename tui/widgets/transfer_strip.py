@@ -14,7 +14,7 @@ from tui.theme import STYLES, Tone
 from tui.widgets.bars import OneLine, Part
 
 _BAR_CELLS: Final = 18
-_STILL_WORDS: Final = {"waits_for_room": "the worker waits for room on the disk"}
+_STILL_WORDS: Final = {"waits_for_room": "the worker waits for disk space"}
 """Short texts for problems of the worker, by error code, if the message is too long for a line."""
 
 
@@ -85,7 +85,7 @@ class TransferStrip(OneLine):
             words = f"{totals.queued:,} queued, the worker is starting"
             return [("◷ ", STYLES[Tone.WAITING]), (words, STYLES[Tone.PLAIN])]
         if totals.scanning:
-            return [("◷ ", STYLES[Tone.WAITING]), ("counting what there is to send", STYLES[Tone.PLAIN])]
+            return [("◷ ", STYLES[Tone.WAITING]), ("still counting", STYLES[Tone.PLAIN])]
         if totals.queued:
             return [("· ", STYLES[Tone.MUTED]), (f"{totals.queued} queued", STYLES[Tone.PLAIN])]
         if totals.waiting:

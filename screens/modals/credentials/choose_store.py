@@ -14,8 +14,8 @@ from tui.text import safe
 from tui.theme import STYLES, Tone
 
 WHAT_IT_IS: Final[dict[StoreBackend, str]] = {
-    StoreBackend.SECRET_SERVICE: "A desktop log-in opens it. Over SSH there is often none.",
-    StoreBackend.VAULT: "A passphrase opens it, in any session; jobs may have a key.",
+    StoreBackend.SECRET_SERVICE: "Your desktop log-in opens it. Often not available over SSH.",
+    StoreBackend.VAULT: "A passphrase opens it, in any session. Unattended jobs can have a key.",
     StoreBackend.KEYCHAIN: "Your log-in opens it.",
     StoreBackend.CREDENTIAL_MANAGER: "Your log-in opens it.",
 }
@@ -28,7 +28,7 @@ class ChooseStore(ChooseScreen[StoreBackend]):
             "Where secrets are kept",
             [(choice.backend, _words(choice)) for choice in choices],
             at=preferred.index(True) if True in preferred else 0,
-            note="Never in a plain file, and never elsewhere than chosen here.",
+            note="Never in a plain file, and only where you choose.",
         )
 
 

@@ -36,8 +36,8 @@ async def import_providers(node: DOMNode) -> None:
 class ImportFound(AskingDialog[None]):
     TIMEOUT_S = 300.0
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "take", "take these over", priority=True),
-        Binding("escape", "leave", "leave"),
+        Binding("enter", "take", "import these", priority=True),
+        Binding("escape", "leave", "cancel"),
     ]
     found = query_one(SelectionList)
 
@@ -58,8 +58,8 @@ class ImportFound(AskingDialog[None]):
                 yield Static(_notes(findings), id="notes", classes="about")
             yield Static("", classes="outcome")
             with Horizontal(classes="buttons"):
-                yield Button(Content("Leave  esc"), id="leave")
-                yield Button(Content("Take over  ↵"), id="take", classes="act")
+                yield Button(Content("Cancel  esc"), id="leave")
+                yield Button(Content("Import  ↵"), id="take", classes="act")
 
     @property
     def _file(self) -> str:
@@ -105,13 +105,13 @@ class ImportFound(AskingDialog[None]):
             return
         secrets = any(each.secrets for each in chosen)
         if secrets and not await open_store(self):
-            self.ask_for("The store is not open: nothing was taken over.")
+            self.ask_for("The store is not open: nothing was imported.")
             return
         bridge, reading = bridge_of(self), self._reading
         blank = secrets and reading.source is ImportSource.EARLIER_JSON and await self._asked_to_blank(chosen)
         sources, blank_in = [each.source for each in chosen], reading.path if blank else None
         apply = bridge.core.instances.apply_import
-        done = await self.attempt("Taking over…", apply, reading.findings, sources, blank_in=blank_in)
+        done = await self.attempt("Importing…", apply, reading.findings, sources, blank_in=blank_in)
         bridge.instances_changed()
         if done:
             self._show_outcome(self.answer)
@@ -123,11 +123,11 @@ class ImportFound(AskingDialog[None]):
             Fact(
                 "empties", f"the secrets of {', '.join(safe(each.source) for each in chosen)}, once the store has them"
             ),
-            Fact("why", "whoever reads that file has them", Tone.WAITING),
-            Fact("stays", "all else in it; the program that it belongs to works no more with these"),
+            Fact("why", "anyone who can read that file has them", Tone.WAITING),
+            Fact("stays", "everything else in it; but its program no longer works with these providers"),
         ]
         question = Question(
-            "Make the secrets in the file empty?", facts, [Choice("Make empty", True)], keep="Leave them", danger=True
+            "Blank the secrets in the file?", facts, [Choice("Blank them", True)], keep="Keep them", danger=True
         )
         agreed = await self.app.push_screen_wait(ConfirmScreen(question))
         return agreed is True
@@ -135,7 +135,7 @@ class ImportFound(AskingDialog[None]):
     def _show_outcome(self, applied: Applied) -> None:
         self._over = True
         self.found.display = self.query_one("#notes").display = self.query_one("#take").display = False
-        self.query_one(".dialog").border_title = Content(f"Taken over from {self._file}")
+        self.query_one(".dialog").border_title = Content(f"Imported from {self._file}")
         self.query_one("#leave", Button).label = Content("Close  esc")
         self.query_one("Static.about", Static).update(_outcome(applied))
         self.focus_field()
@@ -148,8 +148,8 @@ class ImportFound(AskingDialog[None]):
 
 def _head(findings: ImportFindings) -> Content:
     if not findings.instances:
-        return Content.styled("Nothing that this program can take over.", STYLES[Tone.WAITING])
-    return Content("Nothing is changed yet, and what is there already never is. space leaves one out.")
+        return Content.styled("Nothing that this program can import.", STYLES[Tone.WAITING])
+    return Content("Nothing is changed yet. Existing providers are never changed. space deselects one.")
 
 
 def _notes(findings: ImportFindings) -> Content:
@@ -157,14 +157,14 @@ def _notes(findings: ImportFindings) -> Content:
     lines = [
         (f"· {safe(each.source)}: {safe(note)}", Tone.WAITING) for each in findings.instances for note in each.notes
     ]
-    lines += [(f"· {safe(each.source)} is left out: {safe(each.reason)}", Tone.MUTED) for each in findings.skipped]
+    lines += [(f"· {safe(each.source)} is skipped: {safe(each.reason)}", Tone.MUTED) for each in findings.skipped]
     return Content("\n").join([Content.styled(words, STYLES[tone]) for words, tone in lines])
 
 
 def _outcome(applied: Applied) -> Content:
     lines = [line for each in applied.saved for line in _saved(each)]
     if applied.blanked:
-        lines.append(Content.styled("✔ their secrets in the file are empty now", STYLES[Tone.PROVED]))
+        lines.append(Content.styled("✔ their secrets in the file are blank now", STYLES[Tone.PROVED]))
     lines.append(Content.styled("Disabled until checked: 1 Providers, t checks, e enables.", STYLES[Tone.WAITING]))
     return Content("\n").join(lines)
 

@@ -25,14 +25,14 @@ from tui.widgets.settings_form import FIELD_BINDINGS
 
 SOURCES: Final[dict[ImportSource, tuple[str, str]]] = {
     ImportSource.EARLIER_JSON: (
-        "An earlier program of this family",
-        "Its JSON configuration; its secrets can be emptied afterwards.",
+        "An earlier backup program (JSON)",
+        "Its configuration file; its secrets can be blanked afterwards.",
     ),
-    ImportSource.AWS: ("AWS profiles", "~/.aws/credentials, with the file config beside it."),
-    ImportSource.RCLONE: ("rclone", "`rclone config dump` in a file; delete the file afterwards."),
+    ImportSource.AWS: ("AWS profiles", "~/.aws/credentials, and the file config beside it."),
+    ImportSource.RCLONE: ("rclone", "`rclone config dump` in a file; delete it afterwards."),
 }
 _FILE: Final = SettingField(
-    name="file", kind=FieldKind.TEXT, label="File", help="Its path on this machine; ~ is your home.",
+    name="file", kind=FieldKind.TEXT, label="File", help="The path on this machine; ~ is your home.",
     placeholder="", unit="", required=True, advanced=False, optional=False, default="",
 )  # fmt: skip
 
@@ -48,21 +48,21 @@ class Reading(NamedTuple):
 class ImportFrom(AskingDialog[Reading | None]):
     """Dismisses with the findings in the file, or with None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "cancel")]
     sources = query_one("#import-sources", OptionList)
     row = query_one(FieldRow)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog store") as dialog:
             dialog.border_title = "Import"
-            about = "Takes over providers; their secrets go straight into the store."
+            about = "Imports providers; their secrets go straight to the store."
             yield Static(Content(about), classes="about")
             yield OptionList(*(Option(_words(source), id=source.value) for source in ImportSource), id="import-sources")
             yield FieldRow(_FILE, "")
             yield Static("", classes="outcome")
             with Horizontal(classes="buttons"):
-                yield Button(Content("Leave  esc"), id="leave")
-                yield Button(Content("Look  ↵"), id="look", classes="act")
+                yield Button(Content("Cancel  esc"), id="leave")
+                yield Button(Content("Read it  ↵"), id="look", classes="act")
 
     def on_mount(self) -> None:
         self.sources.highlighted = 0

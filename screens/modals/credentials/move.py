@@ -26,7 +26,7 @@ from tui.widgets.check_steps import explain
 _STEPS: Final[dict[MoveStep, str]] = {
     MoveStep.COPY: "copy",
     MoveStep.COMPARE: "read back and compare",
-    MoveStep.SWITCH: "switch to the new one",
+    MoveStep.SWITCH: "switch to the new store",
     MoveStep.DELETE: "delete the old copies",
 }
 _TIMEOUT_S: Final = 600.0
@@ -93,7 +93,7 @@ class MoveCredentials(ModalScreen[None]):
                 bridge.core.credentials.move, self._to, on_progress=self._report, timeout_s=_TIMEOUT_S
             )
         except Cancelled:
-            self._say("Stopped. Nothing is lost: one of the two stores is in use, and whole. m goes on.", Tone.WAITING)
+            self._say("Stopped. Nothing is lost: the store in use is complete. m resumes.", Tone.WAITING)
         except ProviderError as error:
             self._fail(error)
         else:
@@ -102,7 +102,7 @@ class MoveCredentials(ModalScreen[None]):
             if result.copies_left:
                 self._ask_to_delete()
             else:
-                self._say(f"{count(len(result.moved), 'credential')} moved; nothing was left behind.", Tone.PROVED)
+                self._say(f"{count(len(result.moved), 'credential')} moved; no old copies are left.", Tone.PROVED)
         finally:
             bridge.instances_changed()
             self._set_busy(False)
@@ -116,21 +116,21 @@ class MoveCredentials(ModalScreen[None]):
                 bridge.core.credentials.remove_copies, on_progress=self._report, timeout_s=_TIMEOUT_S
             )
         except Cancelled:
-            self._say("Stopped. Some copies are still in the former store: m deletes them.", Tone.WAITING)
+            self._say("Stopped. Some old copies are left in the former store: m deletes them.", Tone.WAITING)
         except ProviderError as error:
             self._fail(error)
         else:
             self._copies_left = False
             self._over.add(MoveStep.DELETE)
             number = count(len(gone), "copy", "copies")
-            self._say(f"{number} deleted: the former store holds none of them.", Tone.PROVED)
+            self._say(f"{number} deleted: the former store holds no copies any more.", Tone.PROVED)
         finally:
             bridge.instances_changed()
             self._set_busy(False)
 
     def _ask_to_delete(self) -> None:
         self._say(
-            "The new store is in use, and was compared. The former one still holds copies: y deletes them there. "
+            "The new store is in use, and was verified. The former one still holds copies: y deletes them. "
             "esc keeps them for now.",
             Tone.WAITING,
         )

@@ -17,7 +17,7 @@ from tui.text import safe
 from tui.widgets.new_passphrase import NewPassphrase
 from tui.widgets.secret_input import SecretInput
 
-LOST = "A lost passphrase: credentials are to be set anew; no backup is lost."
+LOST = "If you lose the passphrase, you must set credentials again; no backup is lost."
 LABEL = "another passphrase"
 
 
@@ -62,7 +62,7 @@ class AddPassphrase(NewPassphraseDialog):
     ACT: ClassVar[str] = "Add it"
 
     def __init__(self) -> None:
-        about = "It opens this vault too: for somebody else, or an envelope in a safe. It can be taken away again."
+        about = "It opens this vault too: for another person, or in an envelope in a safe. You can remove it again."
         super().__init__("Another passphrase for the vault", about, offers_other=False)
 
     async def send(self) -> bool:
@@ -78,8 +78,8 @@ class ChangePassphrase(NewPassphraseDialog):
 
     def __init__(self) -> None:
         about = (
-            "The old passphrase opens this vault no more. It still opens every older copy of the file (in a backup, "
-            "say), with what was in it then: after a theft replace the keys at each service too."
+            "The old passphrase no longer opens this vault, but still opens older copies of the file (in a backup, "
+            "say) with their secrets. After a theft, replace the keys at each service too."
         )
         super().__init__("Change the passphrase of the vault", about, offers_other=False)
 
@@ -98,7 +98,7 @@ class ChangePassphrase(NewPassphraseDialog):
 
     async def send(self) -> bool:
         if not self.old.filled:
-            self.ask_for("Old one: type it too.")
+            self.ask_for("Type the old one too.")
             return False
         change = bridge_of(self).core.credentials.change_passphrase
         return await self.attempt("Changing it…", change, self.old.take(), self.passphrase.take())

@@ -85,12 +85,12 @@ async def _move(node: DOMNode, former: StoreChoice, to: StoreBackend) -> bool:
     facts: StoreFacts = await bridge.call(bridge.core.credentials.facts)
     kept = sum(bool(each.fields) for each in facts.credentials)
     question = Question(
-        "Take the credentials along?",
+        "Move the credentials?",
         [
             Fact("moves", count(kept, "credential")),
             Fact("from", TITLES[former.backend]),
             Fact("to", TITLES[to]),
-            Fact("how", "copied, read back, compared; only then the new store is used. Old copies go when you say so."),
+            Fact("how", "copied, read back, compared; then the new store is used. Old copies stay until you say so."),
         ],
         [Choice("Move them", True)],
     )

@@ -39,7 +39,7 @@ class PassphraseDialog(SecretDialog):
         if self.field.filled:
             self.submit()
         else:
-            self.ask_for(f"{self.label}: type it, then ↵.")
+            self.ask_for(f"{self.label}: type it, then press ↵.")
 
 
 class UnlockStore(PassphraseDialog):
@@ -48,11 +48,11 @@ class UnlockStore(PassphraseDialog):
     def __init__(self, store: StoreChoice) -> None:
         if store.backend is StoreBackend.VAULT:
             title = "Unlock the vault"
-            about = f"{safe(store.path)}\nIt stays open until the console is left; the worker keeps it while it works."
+            about = f"{safe(store.path)}\nIt stays open until you quit the console; the worker keeps its key."
         else:
             title = "Unlock the keyring"
             about = f"{safe(store.title)}\nIt stays open for all your programs until you log out or lock it."
-            self.label = "Its password"
+            self.label = "Password"
         super().__init__(title, about)
         self._backend = store.backend
 
@@ -68,23 +68,23 @@ class RenewKey(PassphraseDialog):
 
     def __init__(self) -> None:
         about = (
-            "All secrets are encrypted anew. Who once opened this vault, or has a way that was taken away, cannot read "
-            "what comes into it from now on; what was in older copies of the file is to be replaced at each service."
+            "Encrypts all secrets with a new key. Earlier keys and removed slots do not open "
+            "what is added from now on. Secrets in older copies of the file must be replaced at each service."
         )
         super().__init__("A new key for the vault", about, offers_other=False)
 
     async def send(self) -> bool:
         renew, passphrase = bridge_of(self).core.credentials.renew_key, self.field.take()
-        done = await self.attempt("Encrypting anew…", renew, passphrase)
+        done = await self.attempt("Encrypting…", renew, passphrase)
         if not done and isinstance(self.refusal, SlotRefused) and await self._asked_to_drop(self.refusal):
-            done = await self.attempt("Encrypting anew…", renew, passphrase, drop_others=True)
+            done = await self.attempt("Encrypting…", renew, passphrase, drop_others=True)
         return done
 
     async def _asked_to_drop(self, refusal: SlotRefused) -> bool:
         facts = [
             Fact("because", safe(refusal.message)),
-            Fact("so", "the other ways open the vault no more; set them up again afterwards", Tone.WAITING),
+            Fact("so", "the other slots no longer open the vault; set them up again afterwards", Tone.WAITING),
         ]
-        question = Question("Renew it without the others?", facts, [Choice("Renew", True)], danger=True)
+        question = Question("Renew the key without the others?", facts, [Choice("Renew", True)], danger=True)
         agreed = await self.app.push_screen_wait(ConfirmScreen(question))
         return agreed is True

@@ -25,9 +25,9 @@ from tui.widgets.bars import KeyBar
 WARNING = Question(
     "Show the recovery kit?",
     [
-        Fact("shows", "every key in clear, as text and as QR codes, on this screen"),
-        Fact("so", "whoever sees it can read, change and delete these backups", Tone.WAITING),
-        Fact("kept", "nowhere: it leaves the screen when it is closed"),
+        Fact("shows", "every key in clear text and as QR codes, on this screen"),
+        Fact("so", "anyone who sees it can read, change and delete these backups", Tone.WAITING),
+        Fact("kept", "nowhere: it is gone when you close it"),
         Fact("for paper", "on the command line: credentials recovery-kit | lpr"),
     ],
     [Choice("Show it", True)],

@@ -31,7 +31,7 @@ class ReplaceCredentials(ModalScreen[bool]):
     """Dismisses with True if something was saved. Secrets are masked and go straight to the credential store."""
 
     CSS_PATH = "../setup/setup.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "cancel")]
     form = query_one(SettingsForm)
     problem = query_one(Problem)
 
@@ -50,7 +50,7 @@ class ReplaceCredentials(ModalScreen[bool]):
             yield Problem()
             if self._service.authorized:
                 yield Button(Content("Authorise in a browser"), id="authorize-button")
-            yield Button(Content("Keep"), id="keep")
+            yield Button(Content("Save"), id="keep")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -58,7 +58,7 @@ class ReplaceCredentials(ModalScreen[bool]):
         status = bridge_of(self).store
         if status is not None and status.state is StoreState.READY:
             place = safe(status.backend)
-            self.query_one("#store", Static).update(Content(f"They go to: {place}. A new check is needed afterwards."))
+            self.query_one("#store", Static).update(Content(f"Saved to: {place}. Check again afterwards."))
         elif status is not None:
             self.query_one("#store", Static).update(store_words(status))
 
@@ -106,7 +106,7 @@ class ReplaceCredentials(ModalScreen[bool]):
             await bridge.call(bridge.core.credentials.set, self._info.name, username, password, secrets)
         except ProviderError as error:
             self.problem.show(error)
-            self.query_one("#store", Static).update(Content("Nothing was kept. Type the secret again to try again."))
+            self.query_one("#store", Static).update(Content("Nothing was saved. Type the secret again to retry."))
             self.form.forget_secrets()
         else:
             self.dismiss(True)
@@ -117,8 +117,8 @@ class ReplaceCredentials(ModalScreen[bool]):
             self.problem.dismiss()
             return
         if self.form.edited:
-            lost = Fact("", "What you typed is forgotten; nothing of it has been kept.")
-            question = Question("Leave without keeping?", [lost], [Choice("Leave", True)])
+            lost = Fact("", "What you typed is discarded; nothing was saved.")
+            question = Question("Close without saving?", [lost], [Choice("Close", True)])
             if not await self.app.push_screen_wait(ConfirmScreen(question)):
                 return
         self.dismiss(False)

@@ -31,7 +31,7 @@ from tui.widgets.bars import KeyBar
 class StoreDetails(AskingDialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "add", "add a passphrase"),
-        Binding("delete", "remove", "take this one away"),
+        Binding("delete", "remove", "remove this one"),
         Binding("n", "renew", "new key"),
         Binding("pageup", "page(-1)", "page up", show=False, priority=True),
         Binding("pagedown", "page(1)", "page down", priority=True),
@@ -91,14 +91,14 @@ class StoreDetails(AskingDialog[None]):
         slot = self._facts.slots[at]
         facts = [
             Fact("removes", _name(slot)),
-            Fact("so", "it opens this vault no more; whatever used it waits until you unlock", Tone.WAITING),
-            Fact("stays", "the other ways, and all credentials"),
+            Fact("so", "it no longer opens this vault; jobs that used it wait until you unlock", Tone.WAITING),
+            Fact("stays", "the other slots, and all credentials"),
         ]
-        question = Question("Take this way away?", facts, [Choice("Take away", True)], danger=True)
+        question = Question("Remove this slot?", facts, [Choice("Remove", True)], danger=True)
         if not await self.app.push_screen_wait(ConfirmScreen(question)) or not await open_store(self):
             return
         bridge = bridge_of(self)
-        if await self.attempt("Taking it away…", bridge.core.credentials.remove_slot, slot.id):
+        if await self.attempt("Removing it…", bridge.core.credentials.remove_slot, slot.id):
             await self._look_again()
             bridge.instances_changed()
 

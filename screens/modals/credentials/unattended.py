@@ -32,7 +32,7 @@ TITLES: Final = {
     Variant.KEY_FILE: "Key file (0600)",
     Variant.PASSWORD_COMMAND: "password_command",
 }
-AT_TIMES, AT_BOOT = "at times: a timer of the system", "after each boot: a service of yours"
+AT_TIMES, AT_BOOT = "at set times (system timer)", "after each boot (user service)"
 
 
 def _field(name: str, label: str, help: str, *, default: str = "", choices: tuple[str, ...] = ()) -> SettingField:
@@ -43,15 +43,15 @@ def _field(name: str, label: str, help: str, *, default: str = "", choices: tupl
     )  # fmt: skip
 
 
-_KEY_FILE: Final = _field("key_file", "Key file", "Made there, for you alone. Empty: vault.key in the state folder.")
-_COMMAND: Final = _field("command", "Command", "Prints the passphrase: pass show backup. Run now to try it; no shell.")
-_FOLDER: Final = _field("folder", "Units into", "systemd units are written there. Empty: none (cron needs none).")
-_LINGER: Final = "A service of yours needs linger to start with the machine."
-_RUNS: Final = _field("runs", "They run", _LINGER, choices=(AT_TIMES, AT_BOOT))
-_AT: Final = _field("at", "Times", "As systemd.time has it: daily, Mon 03:00, hourly.", default="daily")
-_WORKS_OFF: Final = "transfers wait works the queue off; or: upload /srv --provider NAME."
-_JOB: Final = _field("job", "Job", _WORKS_OFF, default="transfers wait")
-_NEEDED_FOLDER: Final = _field("folder", "Units into", "systemd units are written there; one reads the credential.")
+_KEY_FILE: Final = _field("key_file", "Key file", "Created for you alone. Empty: vault.key in the state folder.")
+_COMMAND: Final = _field("command", "Command", "Prints the passphrase: pass show backup. Tried now, without a shell.")
+_FOLDER: Final = _field("folder", "Unit folder", "For systemd units. Empty: none (cron needs none).")
+_LINGER: Final = "A user service starts at boot only with linger."
+_RUNS: Final = _field("runs", "Run", _LINGER, choices=(AT_TIMES, AT_BOOT))
+_AT: Final = _field("at", "Times", "In the syntax of systemd.time: daily, Mon 03:00, hourly.", default="daily")
+_JOB_HELP: Final = "transfers wait runs the queue; or: upload /srv --provider NAME."
+_JOB: Final = _field("job", "Job", _JOB_HELP, default="transfers wait")
+_NEEDED_FOLDER: Final = _field("folder", "Unit folder", "For systemd units; one reads the credential.")
 FIELDS: Final[dict[Variant, Sequence[SettingField]]] = {
     Variant.SYSTEMD_CREDENTIAL: (_NEEDED_FOLDER, _AT, _JOB),
     Variant.KEY_FILE: (_KEY_FILE, _FOLDER, _RUNS, _AT, _JOB),
@@ -63,13 +63,13 @@ class ChooseWay(ChooseScreen[KeySupply]):
     """The ways to open the vault, each with what it protects against."""
 
     def __init__(self, ways: Sequence[KeySupply]) -> None:
-        super().__init__("What opens the vault when you are not there", [(way, _words(way)) for way in ways])
+        super().__init__("What opens the vault for unattended jobs", [(way, _words(way)) for way in ways])
 
 
 class Unattended(AskingDialog[Made | None]):
     """The settings of the chosen way. Dismisses with what was made."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "cancel")]
 
     def __init__(self, way: KeySupply) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Unattended(AskingDialog[Made | None]):
                     yield FieldRow(field, way.set_up if field in (_KEY_FILE, _COMMAND) else field.default)
                 yield Static("", classes="outcome")
             with Horizontal(classes="buttons"):
-                yield Button(Content("Leave  esc"), id="leave")
+                yield Button(Content("Cancel  esc"), id="leave")
                 yield Button(Content("Set up  ↵"), id="act", classes="act")
 
     def on_mount(self) -> None:
@@ -118,11 +118,11 @@ class Unattended(AskingDialog[Made | None]):
         if self._busy:
             return
         if self._way.variant is Variant.SYSTEMD_CREDENTIAL and not self._text(_FOLDER):
-            self.ask_for("Units into: name a folder; the credential is read by a unit.")
+            self.ask_for("Unit folder: name one; a unit reads the credential.")
         elif await open_store(self):
             await self._set_up(replace=False)
         else:
-            self.ask_for("The vault has to be open once, to make a key for it.")
+            self.ask_for("Open the vault once, to create a key for it.")
 
     async def _set_up(self, *, replace: bool) -> None:
         bridge = bridge_of(self)
@@ -138,7 +138,7 @@ class Unattended(AskingDialog[Made | None]):
             await self._set_up(replace=True)
 
     async def _asked_to_replace(self, conflict: Conflict) -> bool:
-        facts = [Fact("there", safe(conflict.message)), Fact("loses", "what was changed in them by hand", Tone.WAITING)]
+        facts = [Fact("there", safe(conflict.message)), Fact("loses", "changes made to them by hand", Tone.WAITING)]
         question = Question("Replace the units?", facts, [Choice("Replace", True)], danger=True)
         agreed = await self.app.push_screen_wait(ConfirmScreen(question))
         return agreed is True

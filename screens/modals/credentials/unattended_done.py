@@ -56,7 +56,7 @@ class UnattendedMade(ModalScreen[None]):
     def action_copy(self) -> None:
         """Copy the commands. They hold no secret: the key goes through a pipe."""
         self.app.copy_to_clipboard("\n".join(self._made.commands) + "\n")
-        self.notify("The commands are in the clipboard of your terminal, where it takes them.")
+        self.notify("The commands are in the clipboard, if your terminal supports that.")
 
     def action_scroll(self, lines: int) -> None:
         self.query_one("#made").scroll_relative(y=lines, animate=False)

@@ -81,12 +81,12 @@ class CheckPage(VerticalScroll, can_focus=False):
     def say_what_next(self, draft: SetupDraft) -> None:
         word = draft.service.container_word
         if draft.passed:
-            self.say(f"↵ goes on. {NOTHING_STORED}")
+            self.say(f"↵ continues. {NOTHING_STORED}")
         elif draft.misses_container:
-            choose = "l lists those there are, " if draft.can_choose else ""
+            choose = "l lists the others, " if draft.can_choose else ""
             self.say(f"c creates the {word}, {choose}b goes back to the settings. {NOTHING_STORED}")
         elif draft.can_choose:
-            self.say(f"l lists those that the key sees, b goes back to the settings. {NOTHING_STORED}")
+            self.say(f"l lists those that the key can see, b goes back to the settings. {NOTHING_STORED}")
         else:
             self.say(f"b goes back to the settings, r checks again. {NOTHING_STORED}")
 
@@ -99,7 +99,7 @@ class CheckPage(VerticalScroll, can_focus=False):
             for name in names
         )
         if names:
-            self.say(f"↵ takes one and checks it. {NOTHING_STORED}")
+            self.say(f"↵ selects one and checks it. {NOTHING_STORED}")
             self.choices.focus()
             self.choices.action_first()
         else:
@@ -121,6 +121,6 @@ class DonePage(VerticalScroll, can_focus=False):
                 ("✔ ", STYLES[Tone.PROVED]),
                 (f"{safe(name)} is saved, checked and enabled.", STYLES[Tone.STRONG]),
                 (f"\n\nCopies go to {safe(place)}." if place else "", STYLES[Tone.PLAIN]),
-                ("\n\n↵ opens it beside your files: select there what to upload.", STYLES[Tone.MUTED]),
+                ("\n\n↵ opens it beside your files, to select what to upload.", STYLES[Tone.MUTED]),
             )
         )

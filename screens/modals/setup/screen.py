@@ -47,11 +47,11 @@ class SetupScreen(ModalScreen[SetUp | None]):
         Binding("enter", "finish(True)", "browse"),
         Binding("r", "check", "check again"),
         Binding("u", "open_store", "open the store"),
-        Binding("r", "ask_store", "look again"),
+        Binding("r", "ask_store", "refresh"),
         Binding("c", "create", "create it"),
         Binding("l", "choose", "choose another"),
         Binding("b", "back", "back"),
-        Binding("escape", "leave", "leave"),
+        Binding("escape", "leave", "cancel"),
     ]
     pages = query_one(ContentSwitcher)
     settings_page = query_one(SettingsPage)
@@ -88,7 +88,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     @property
     def draft(self) -> SetupDraft:
-        assert self._draft is not None, "no service was chosen yet"
+        assert self._draft is not None, "no service is chosen yet"
         return self._draft
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -230,8 +230,8 @@ class SetupScreen(ModalScreen[SetUp | None]):
             return
         draft = self._draft
         if self.settings_page.edited or (draft and (draft.secrets or draft.report)):
-            lost = Fact("", "What you typed is forgotten; nothing of it has been stored.")
-            leave = ConfirmScreen(Question("Leave the set-up?", [lost], [Choice("Leave", True)]))
+            lost = Fact("", "What you typed is discarded; nothing was stored.")
+            leave = ConfirmScreen(Question("Cancel the set-up?", [lost], [Choice("Discard", True)]))
             if not await self.app.push_screen_wait(leave):
                 return
         self.dismiss(None)

@@ -39,7 +39,7 @@ class SettingsPage(VerticalScroll, can_focus=False):
         await self.remove_children()
         await self.mount(self.form)
         if service.authorized:
-            words = "Nobody types the token: authorise in a browser once the fields above are filled in."
+            words = "No token to type: fill in the fields above, then authorise in a browser."
             await self.mount(Static(Content(words), id="authorized", classes="quiet"))
             await self.mount(Button(Content("Authorise in a browser"), id="authorize-button"))
         await self.mount(

@@ -77,10 +77,10 @@ class KeepPage(VerticalScroll, can_focus=False):
 
     def _show_store(self, status: StoreStatus) -> None:
         if status.state is StoreState.READY:
-            head = f"The secret goes into the {store_noun(status)}, nowhere else."
-            foot = "The settings go into the configuration file; no secret is in it."
+            head = f"The secret goes to the {store_noun(status)}, and nowhere else."
+            foot = "The settings go to the configuration file, without any secret."
         else:
-            head = "The secret cannot be kept now: u opens the store, or chooses another."
+            head = "The secret cannot be stored now: u opens the store, or chooses another."
             foot = f"Nothing is saved: a secret is never written to a plain file. {NOTHING_STORED}"
         self._draw(head, store_words(status), foot)
 
@@ -98,10 +98,10 @@ class KeepPage(VerticalScroll, can_focus=False):
 
     def show_no_secret(self, *, kept: bool) -> None:
         """`kept`: the store holds one already."""
-        head = "The secret in the credential store stays as it is." if kept else "There is no secret to keep."
-        body = "" if kept else "The check passed without one from this form, so nothing goes into the store. "
+        head = "The secret in the credential store stays as it is." if kept else "There is no secret to store."
+        body = "" if kept else "The check passed without one, so nothing goes to the store. "
         self.offer.display = False
-        self._draw(head, Content(f"{body}The settings go into the configuration file."), "")
+        self._draw(head, Content(f"{body}The settings go to the configuration file."), "")
         self._set(busy=False, can_save=True)
 
     def show_error(self, error: ErrorInfo) -> None:
