@@ -1,4 +1,4 @@
-"""Run as a program on a real terminal by test_ending: the console over stand-ins. It says when its child is closed."""
+"""The program that test_ending runs on a real terminal: the console over stand-ins, which report a closed child."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def crash() -> None:
 
 
 async def leave_while_building() -> None:
-    """What a screen is about to show when the console is left."""
+    """Quit while a screen is still opening."""
     app.exit()
     await app.screen.mount(Static("too late"))
 

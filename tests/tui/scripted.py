@@ -1,4 +1,4 @@
-"""The stand-ins, with setting up, checking and credentials: saved in memory, checked as scripted."""
+"""Stand-ins that also set up, check and keep credentials: saved in memory, checked as scripted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def passed() -> ConnectionReport:
 
 
 def failed(at: StepName, error: ErrorInfo) -> ConnectionReport:
-    """Passed up to the step `at`, which failed; the rest did not run."""
+    """A report in which the step `at` failed; earlier steps passed, and later ones did not run."""
     names = list(StepName)
     before, after = names[: names.index(at)], names[names.index(at) + 1 :]
     steps = [CheckStep(name=name, state=StepState.OK, detail="fine", elapsed_s=0.05) for name in before]
@@ -40,7 +40,7 @@ def failed(at: StepName, error: ErrorInfo) -> ConnectionReport:
 
 
 class ScriptedCore(StandInCore):
-    """`refusal` is raised by the next call that changes something."""
+    """The next call that changes something raises `refusal`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ScriptedCore(StandInCore):
         self.secrets: dict[str, dict[str, Secret]] = {}
 
     def services(self) -> tuple[ServiceInfo, ...]:
-        """Three will do: two that can be used and one that cannot."""
+        """Three services: two that can be used and one that cannot."""
         known = [service for service in describe_services() if service.name in ("local", "aws_s3")]
         missing = ServiceInfo(name="dropbox", title="Dropbox", summary="", unavailable="not installed: dropbox")
         return (*known, missing)
@@ -113,14 +113,14 @@ class ScriptedCore(StandInCore):
 
 
 class ScriptedQuestions(StandInQuestions):
-    """Answers checks with the reports in `script`, in turn, the last one for ever; an error is raised."""
+    """Answers checks with the reports in `script`, in turn, repeating the last one. Errors are raised."""
 
     def __init__(self, *script: ConnectionReport | ProviderError) -> None:
         super().__init__()
         self.objects = {"local": {}, "aws_s3": {}, "aws_s3_2": {}}
         self.script: list[ConnectionReport | ProviderError] = list(script) or [passed()]
         self.hold_after: StepName | None = None
-        """Once this step was told, a check waits for `release`."""
+        """After reporting this step, a check waits for `release`."""
         self.release = threading.Event()
         self.known_containers: list[str] = []
         self.asked_secrets: list[dict[str, str]] = []

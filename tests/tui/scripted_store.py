@@ -1,4 +1,4 @@
-"""A scripted credential store: a keyring and a vault in memory, each in the state that a test puts it in."""
+"""A scripted credential store: a keyring and a vault in memory, in states that the test sets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FACTS = (
 
 
 class StoreScript(ScriptedCore):
-    """`states` by backend; `in_use` is the one that the console speaks of. What was typed is in `typed`."""
+    """`states` is by backend; `in_use` is the backend that the console shows. Typed secrets are in `typed`."""
 
     def __init__(self, **states: StoreState) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class StoreScript(ScriptedCore):
         ]
         self.typed: list[str] = []
         self.store_refusal: ProviderError | None = None
-        """Raised by the next call about the store."""
+        """The next call about the store raises it."""
         self.on_step: Callable[[MoveProgress], None] = lambda progress: None
 
     # What is there

@@ -1,4 +1,4 @@
-"""Core and QuestionsClient in memory, scripted: the console's tests say what is there and what goes wrong."""
+"""Scripted stand-ins for Core and QuestionsClient, in memory: tests set their contents and errors."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def job(number: int = 1, **changes: Any) -> JobView:
 
 
 class _Part:
-    """A part of the core, whose methods are those of the whole stand-in under other names."""
+    """A namespace of the core. Its methods are methods of the stand-in under other names."""
 
     def __init__(self, whole: StandInCore, names: Mapping[str, str]) -> None:
         self._whole = whole
@@ -125,7 +125,7 @@ _OF_CREDENTIALS: Final = {
 
 
 class StandInCore:
-    """`folders` maps a local path to its entries, or to the error of listing it; `calls` records what was asked."""
+    """`folders` maps a local path to its entries, or to the error of listing it. `calls` records calls."""
 
     def __init__(self) -> None:
         self.queue = self
@@ -146,9 +146,9 @@ class StandInCore:
         """The setting history_days."""
         self.calls: list[tuple[Any, ...]] = []
         self.plan: TransferPlan | None = None
-        """That came with the last upload."""
+        """Of the last upload."""
         self.failure: ProviderError | None = None
-        """Raised by the next queueing call."""
+        """The next queueing call raises it."""
         self._changed = threading.Event()
 
     def services(self) -> tuple[ServiceInfo, ...]:
@@ -169,7 +169,7 @@ class StandInCore:
         return True
 
     def open_store(self) -> None:
-        """Nothing is set up that would."""
+        """No way is set up to open it."""
 
     def store_choices(self) -> tuple[StoreChoice, ...]:
         return ()
@@ -262,7 +262,7 @@ class StandInCore:
             self._changed.clear()
 
     def changed(self) -> None:
-        """Items, jobs or totals were replaced by the test."""
+        """Report that the test has replaced items, jobs or totals."""
         self._changed.set()
 
     def _act(self, verb: str, item_ids: Iterable[int]) -> int:
@@ -304,7 +304,7 @@ class StandInCore:
 
 
 class StandInQuestions:
-    """`objects` maps an instance to its keys and sizes, or to the error that listing it raises."""
+    """`objects` maps an instance to its keys and sizes, or to the error of listing it."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Mapping[str, int] | ProviderError] = {"local": {}, "aws_s3": {}}
@@ -312,25 +312,25 @@ class StandInQuestions:
             kind=JobKind.UPLOAD, instance="aws_s3", destination="homeserver/", files=1, folders=0, size_bytes=1000
         )
         self.plans: list[TransferPlan] = []
-        """Of uploads and downloads, in turn; then `plan`, for ever."""
+        """Plans of uploads and downloads, in turn; then always `plan`."""
         self.counted_with: list[tuple[Any, ...]] = []
-        """The answers that each of these was asked with."""
+        """The user's wishes in each question for a plan."""
         self.left: list[Unfinished] | ProviderError = []
-        """What is unfinished at every instance."""
+        """Unfinished uploads at every instance."""
         self.kept: ProviderError | None = None
-        """Raised when one of it is to be removed."""
+        """Removing one of them raises it."""
         self.calls: list[tuple[Any, ...]] = []
         self.deletion = Deletion(words="gone for good", for_good=True)
         self.gate: threading.Event | None = None
-        """While there is one and it is not set, listings wait."""
+        """If there is one, listings wait until it is set."""
         self.unread = ""
-        """Why something is missing from each page."""
+        """The reason why each page is incomplete."""
         self.closed = False
 
     def ask(
         self, question: ServiceQuestion[Any], on_step: OnStep | None = None, *, cancel: CancelToken | None = None
     ) -> Any:
-        """What the method of the question's name says."""
+        """The result of the method named after the question."""
         answer: Any = getattr(self, question.method())
         return answer(question, on_step) if on_step else answer(question)
 
@@ -402,7 +402,7 @@ class StandInQuestions:
 
 
 def console(core: StandInCore | None = None, questions: StandInQuestions | None = None) -> BackupConsole:
-    """The real app over stand-ins."""
+    """The real app over the stand-ins."""
     return BackupConsole(
         cast(Core, core or StandInCore()),
         cast(QuestionsClient, questions or StandInQuestions()),
@@ -411,7 +411,7 @@ def console(core: StandInCore | None = None, questions: StandInQuestions | None 
 
 
 async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    """Let the app work until `condition` holds; AssertionError when it does not in time."""
+    """Let the app run until `condition` is true. AssertionError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s:\n{screen_text(pilot.app)}"
@@ -419,7 +419,7 @@ async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 15
 
 
 def screen_text(app: App[Any]) -> str:
-    """What is on the screen now, line by line."""
+    """The text on the screen now, line by line."""
     screen = app.screen
     lines = screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)

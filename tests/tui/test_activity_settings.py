@@ -24,7 +24,7 @@ def ended(number: int, **changes: Any) -> Any:
     return item(number, ItemState.DONE, **(facts | {"proof": Proof.MATCHED, "bytes_done": 1000} | changes))
 
 
-async def test_activity_shows_what_ended_with_proof_and_time_and_not_what_goes_on() -> None:
+async def test_activity_shows_only_ended_items_with_proof_and_time() -> None:
     core = ScriptedCore()
     failure = ErrorInfo("quota", "507 full", "Make room.")
     core.items = [
@@ -91,7 +91,7 @@ async def test_an_error_of_the_queue_stays_until_it_is_dismissed() -> None:
         await until(pilot, lambda: "journal is busy" not in screen_text(app))
 
 
-def test_history_leaves_out_what_moved_into_the_window_meanwhile() -> None:
+def test_history_leaves_out_items_that_moved_into_the_window() -> None:
     core = ScriptedCore()
     core.items = [item(1, ItemState.QUEUED), ended(2), ended(3)]
     rows = HistoryRows()
@@ -112,7 +112,7 @@ async def test_settings_say_where_things_are_and_what_the_store_does() -> None:
         await sees(pilot, "/srv/config_file", "/srv/state_dir", "/srv/logs_dir", "0.1.0")
 
 
-async def test_a_store_that_cannot_be_used_is_said_with_its_cure_and_asked_again() -> None:
+async def test_an_unusable_store_is_shown_with_its_fix_and_asked_again() -> None:
     core = ScriptedCore()
     core.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="", detail="no session bus", hint="Log in again.")
     app = console(core, ScriptedQuestions())
@@ -211,7 +211,7 @@ async def test_a_refused_history_stays_on_the_screen() -> None:
         await sees(pilot, "line 3 is not JSON", "→ Repair it.", "kept for 90 days")
 
 
-async def test_the_other_theme() -> None:
+async def test_the_theme_changes() -> None:
     app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")

@@ -1,4 +1,4 @@
-"""Authorising in the console, over the real service, its child, their own OAuth endpoints and a keyring."""
+"""Authorisation in the console, with the real core and child, OAuth test endpoints and a keyring."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_google_drive_from_credentials_to_check(paths: Paths, secret_servi
     assert json.loads(paths.config_file.read_text())["providers"]["google_drive"]["account"] == ACCOUNT
 
 
-async def test_leaving_gives_the_flow_up(paths: Paths, secret_service: SecretService) -> None:
+async def test_closing_the_dialogue_ends_the_authorisation(paths: Paths, secret_service: SecretService) -> None:
     with DropboxServer() as server:
         async with console(paths) as pilot:
             await open_service(pilot, "dropbox")

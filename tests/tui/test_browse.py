@@ -1,4 +1,4 @@
-"""Browsing two panes, and asking before anything moves."""
+"""The mode Browse: two panes, and questions before any transfer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def panes(app: BackupConsole) -> BrowseScreen:
 
 
 async def ready(pilot: Any, app: BackupConsole) -> BrowseScreen:
-    """Both panes have loaded their first page."""
+    """Wait until both panes have loaded their first page."""
     await until(pilot, lambda: isinstance(app.screen, BrowseScreen))
     screen = panes(app)
     await until(pilot, lambda: bool(screen.local.listing.entries) and screen.remote.border_subtitle == "2 entries")
@@ -100,7 +100,7 @@ async def test_each_of_several_tabs_in_one_read_changes_the_pane(
         assert screen.local.has_focus_within is left
 
 
-async def test_enter_opens_and_backspace_returns_to_where_one_was(
+async def test_enter_opens_a_folder_and_backspace_returns_to_its_entry(
     core: StandInCore, questions: StandInQuestions
 ) -> None:
     app = console(core, questions)
@@ -142,7 +142,7 @@ async def test_an_upload_says_what_it_will_do_and_enter_alone_starts_nothing(
         assert core.calls == []
 
 
-async def test_an_upload_starts_when_it_is_meant(core: StandInCore, questions: StandInQuestions) -> None:
+async def test_an_upload_starts_when_it_is_confirmed(core: StandInCore, questions: StandInQuestions) -> None:
     app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
@@ -156,7 +156,7 @@ async def test_an_upload_starts_when_it_is_meant(core: StandInCore, questions: S
 
 
 def asks(app: BackupConsole, *words: str) -> bool:
-    """Whether a question with just these words is on the screen."""
+    """Whether the screen shows a question with these words."""
     text = " ".join(screen_text(app).split())
     return isinstance(app.screen, ConfirmScreen) and all(word in text for word in words)
 
@@ -178,7 +178,7 @@ ANSWERS: list[tuple[str, str, dict[str, Any], tuple[str, ...], tuple[Any, ...]]]
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize(("verb", "key", "then", "words", "answers"), ANSWERS)
-async def test_what_is_answered_is_counted_again_before_it_can_start(
+async def test_a_changed_answer_is_counted_again_before_it_can_start(
     core: StandInCore,
     questions: StandInQuestions,
     verb: str,
@@ -209,9 +209,7 @@ async def test_what_is_answered_is_counted_again_before_it_can_start(
     assert core.plan.found == "second"
 
 
-async def test_an_answer_keeps_the_ones_before_it_and_can_be_taken_back(
-    core: StandInCore, questions: StandInQuestions
-) -> None:
+async def test_an_answer_keeps_earlier_ones_and_can_be_undone(core: StandInCore, questions: StandInQuestions) -> None:
     questions.plan = msgspec.structs.replace(questions.plan, replaces=1, skipped_symlinks=3)
     app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
@@ -267,9 +265,7 @@ async def test_files_can_be_left_out_of_a_folder(core: StandInCore, questions: S
     assert core.calls[0][-1] == Selection(exclude=("*.tmp",), include=("*.md",))
 
 
-async def test_what_was_chosen_file_by_file_has_nothing_to_leave_out(
-    core: StandInCore, questions: StandInQuestions
-) -> None:
+async def test_single_files_have_no_rules_for_leaving_out(core: StandInCore, questions: StandInQuestions) -> None:
     app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
@@ -278,7 +274,7 @@ async def test_what_was_chosen_file_by_file_has_nothing_to_leave_out(
         assert "Leave out" not in screen_text(app)
 
 
-async def test_a_download_without_room_says_so(core: StandInCore, questions: StandInQuestions) -> None:
+async def test_a_download_without_enough_space_says_so(core: StandInCore, questions: StandInQuestions) -> None:
     questions.plan = msgspec.structs.replace(questions.plan, needs_bytes=5 * 2**30, free_bytes=2**30)
     app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
@@ -342,7 +338,7 @@ CAUSES: list[tuple[ProviderError, str]] = [
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize(("cause", "words"), CAUSES)
-async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
+async def test_each_cause_has_its_own_screen_that_stays_until_dismissed(
     core: StandInCore, cause: ProviderError, words: str
 ) -> None:
     questions = StandInQuestions()
@@ -360,7 +356,7 @@ async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
         await until(pilot, lambda: "back" in screen_text(app) and words not in screen_text(app))
 
 
-async def test_an_empty_place_says_that_it_is_empty(core: StandInCore) -> None:
+async def test_an_empty_folder_says_so(core: StandInCore) -> None:
     core.folders["/home/me"] = []
     app = console(core)
     async with app.run_test(size=SMALL) as pilot:
@@ -414,7 +410,7 @@ async def test_pages_stream_in_as_the_cursor_nears_the_end(core: StandInCore) ->
         assert len({entry.name for entry in screen.remote.listing.view}) == 2500
 
 
-async def test_a_listing_that_cannot_be_read_whole_shows_what_can_be_and_goes_on(core: StandInCore) -> None:
+async def test_an_incomplete_listing_shows_the_readable_part_and_continues(core: StandInCore) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = {f"object-{number:06d}": number for number in range(1500)}
     questions.unread = "an entry is damaged"
@@ -429,7 +425,7 @@ async def test_a_listing_that_cannot_be_read_whole_shows_what_can_be_and_goes_on
         assert "an entry is damaged" not in screen_text(app)
 
 
-async def test_the_note_about_an_incomplete_listing_can_be_put_away(core: StandInCore) -> None:
+async def test_the_note_about_an_incomplete_listing_can_be_dismissed(core: StandInCore) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = {"one": 1}
     questions.unread = "an entry is damaged"
@@ -442,7 +438,7 @@ async def test_the_note_about_an_incomplete_listing_can_be_put_away(core: StandI
         assert screen.remote.border_subtitle == "1 entry · incomplete"
 
 
-async def test_a_filter_narrows_what_is_loaded_and_escape_ends_it(
+async def test_a_filter_narrows_the_loaded_entries_and_escape_ends_it(
     core: StandInCore, questions: StandInQuestions
 ) -> None:
     app = console(core, questions)
@@ -542,7 +538,7 @@ async def test_with_nothing_configured_local_storage_is_ready(core: StandInCore)
         assert app.current_mode == "browse"
 
 
-async def test_the_pane_looks_again_when_a_job_has_finished(core: StandInCore, questions: StandInQuestions) -> None:
+async def test_the_pane_reloads_when_a_job_has_finished(core: StandInCore, questions: StandInQuestions) -> None:
     core.jobs = [job(7, counts={ItemState.RUNNING: 1})]
     app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
@@ -570,7 +566,7 @@ async def test_a_hundred_thousand_entries_stay_quick(core: StandInCore) -> None:
         assert loop.time() - started < 3
 
 
-async def test_narrowing_the_terminal_keeps_everything_in_place(core: StandInCore, questions: StandInQuestions) -> None:
+async def test_a_narrower_terminal_keeps_everything_in_place(core: StandInCore, questions: StandInQuestions) -> None:
     app = console(core, questions)
     async with app.run_test(size=LARGE) as pilot:
         await ready(pilot, app)
@@ -581,8 +577,8 @@ async def test_narrowing_the_terminal_keeps_everything_in_place(core: StandInCor
         assert "MODIFIED" in screen_text(app)
 
 
-async def test_what_is_typed_ahead_is_text_and_after_it_keys(core: StandInCore, questions: StandInQuestions) -> None:
-    """On a slow line "/notes", Enter and what follows arrive in one go."""
+async def test_keys_typed_ahead_are_text_and_then_keys_again(core: StandInCore, questions: StandInQuestions) -> None:
+    """On a slow line, "/notes", Enter and the next keys arrive in one read."""
     app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot, app)
@@ -611,7 +607,7 @@ async def test_while_typing_the_footer_shows_only_keys_that_work(
         assert app.current_mode == "browse"
 
 
-async def test_where_no_provider_is_the_default_none_is_opened():
+async def test_without_a_default_provider_none_is_opened():
     core = StandInCore()
     core.known_instances = [instance("local"), instance("aws_s3", enabled=False, state=InstanceState.DISABLED)]
     app = console(core)

@@ -1,4 +1,4 @@
-"""The five steps as they happen, and the words below them."""
+"""The five steps of a check, and the text below them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_passed_check_says_so_and_a_late_step_changes_nothing() -> None:
         assert "▸" not in screen_text(app)
 
 
-async def test_a_failure_says_what_why_and_what_to_do() -> None:
+async def test_a_failure_says_what_happened_why_and_how_to_fix_it() -> None:
     app = StepsApp()
     async with app.run_test(size=(80, 24)) as pilot:
         app.query_one(CheckSteps).finish(no_bucket())
@@ -78,7 +78,7 @@ async def test_hostile_server_messages_are_shown_escaped() -> None:
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\ud800"} & set(text)
 
 
-async def test_narrow_keeps_names_signs_and_times() -> None:
+async def test_narrow_steps_keep_names_signs_and_times() -> None:
     app = StepsApp()
     async with app.run_test(size=(36, 12)) as pilot:
         app.query_one(CheckSteps).show(passed())
@@ -97,7 +97,7 @@ async def test_narrow_keeps_names_signs_and_times() -> None:
         ("quota", StepName.WRITE_READ_DELETE, "No space left"),
     ],
 )
-def test_causes_do_not_look_alike(kind: str, step: StepName, words: str) -> None:
-    said = explain(ErrorInfo(kind, "why", "cure"), step, container_word="bucket").plain
-    assert words in said
-    assert said.endswith("why\n→ cure")
+def test_each_cause_looks_different(kind: str, step: StepName, words: str) -> None:
+    shown = explain(ErrorInfo(kind, "why", "fix"), step, container_word="bucket").plain
+    assert words in shown
+    assert shown.endswith("why\n→ fix")

@@ -1,4 +1,4 @@
-"""What the console asks before a transfer, word for word."""
+"""The exact texts of the question before a transfer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from backup.model.transfers import JobKind, TransferPlan
 from screens.modals.transfer_questions import TransferWish, delete_question, transfer_question
 
 
-def test_what_cannot_be_stored_or_has_no_bytes_is_counted_and_named() -> None:
+def test_names_that_cannot_be_stored_and_entries_without_content_are_counted_and_named() -> None:
     plan = TransferPlan(
         kind=JobKind.UPLOAD, instance="b2", destination="b2:/", files=1, folders=0, size_bytes=3, unstorable=2,
         unstorable_names=("d/a\\b", "d/\x1b"), unstorable_why="B2 takes no backslash", left_out=2, skipped_folders=1,
     )  # fmt: skip
-    said = {fact.label: fact.text for fact in transfer_question(plan, "there").facts}
-    assert said["names"] == r"2 names that this service cannot store, and will refuse: d/a\b, d/\x1b"
-    assert said["why"] == "B2 takes no backslash"
-    assert said["skipped"] == "1 empty folder and 2 entries without content"
-    said = {fact.label: fact.text for fact in delete_question(plan, "there").facts}
-    assert said["skipped"] == "1 empty folder and 2 entries without content"
+    facts = {fact.label: fact.text for fact in transfer_question(plan, "there").facts}
+    assert facts["names"] == r"2 names that this service cannot store, and will refuse: d/a\b, d/\x1b"
+    assert facts["why"] == "B2 takes no backslash"
+    assert facts["skipped"] == "1 empty folder and 2 entries without content"
+    facts = {fact.label: fact.text for fact in delete_question(plan, "there").facts}
+    assert facts["skipped"] == "1 empty folder and 2 entries without content"
 
 
-def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
+def test_refused_names_and_rules_are_counted_and_named() -> None:
     names = ("d/[b]", "d/\u202e", *"cdefghij")
     plan = TransferPlan(
         kind=JobKind.UPLOAD, instance="b2", destination="b2:/", files=9, folders=1, size_bytes=3, refuses=50,
@@ -28,7 +28,7 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
         skipped_symlinks=1, skipped_special=2, replaces=11, replaced_names=names,
     )  # fmt: skip
     few = r"d/[b], d/\u202e, c"
-    said = [
+    facts = [
         (fact.label, fact.text) for fact in transfer_question(plan, "there", TransferWish(include=("*.\x1b",))).facts
     ]
     for expected in (
@@ -39,16 +39,16 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
         ("why", r"e: Permission\x1b denied"),
         ("only", r"*.\x1b"),
     ):
-        assert expected in said
+        assert expected in facts
     skipped = "1 symbolic link and 2 special files and 1 entry left out by your rules and 3 entries without content"
-    assert ("skipped", f"{skipped}: {few}") in said
+    assert ("skipped", f"{skipped}: {few}") in facts
 
 
-def test_what_has_no_place_on_the_disk_here_is_counted_and_named() -> None:
+def test_names_that_the_local_disk_cannot_store_are_counted_and_named() -> None:
     plan = TransferPlan(
         kind=JobKind.DOWNLOAD, instance="b2", destination="/srv", files=1, folders=0, size_bytes=3, unstorable=2,
         unstorable_names=("d//x", "d/\x1b"), unstorable_why="'d//x': no file below the chosen folder can be so called",
     )  # fmt: skip
-    said = {fact.label: fact.text for fact in transfer_question(plan, "/srv").facts}
-    assert said["names"] == r"2 names that this disk cannot store, and that will fail: d//x, d/\x1b"
-    assert said["why"] == plan.unstorable_why
+    facts = {fact.label: fact.text for fact in transfer_question(plan, "/srv").facts}
+    assert facts["names"] == r"2 names that this disk cannot store, and that will fail: d//x, d/\x1b"
+    assert facts["why"] == plan.unstorable_why

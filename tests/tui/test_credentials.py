@@ -1,4 +1,4 @@
-"""The screen of credentials: what it tells, and what can be done with each."""
+"""The screen of credentials, and its actions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ async def open_credentials(pilot: Any) -> None:
     await sees(pilot, "Where secrets are kept", "CREDENTIAL")
 
 
-async def told(pilot: Any, words: str) -> None:
+async def notified(pilot: Any, words: str) -> None:
     await until(pilot, lambda: any(words in note.message for note in pilot.app._notifications))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
-async def test_it_tells_where_for_how_long_and_against_whom(size: tuple[int, int]) -> None:
+async def test_the_store_is_shown_with_what_it_protects_against(size: tuple[int, int]) -> None:
     core = StoreScript(vault=READY)
     now = time.time()
     core.known_credentials = [
@@ -64,7 +64,7 @@ async def test_without_a_store_it_says_what_to_do() -> None:
         await sees(pilot, "no store yet", "s chooses a store", "has no session bus", "No credentials are stored")
 
 
-async def test_the_title_and_the_palette_lead_there() -> None:
+async def test_the_title_bar_and_the_palette_open_credentials() -> None:
     app = console(StoreScript(vault=READY), ScriptedQuestions())
     async with app.run_test(size=(100, 30)) as pilot:
         await sees(pilot, "vault ready")
@@ -93,11 +93,11 @@ async def test_replace_test_and_delete() -> None:
         control.focus()
         await pilot.press("enter")
         await until(pilot, lambda: calls_of(core, "credentials") == [("credentials", "aws_s3", None, True, [])])
-        await told(pilot, "aws_s3: replaced")
+        await notified(pilot, "aws_s3: replaced")
         await pilot.press("t")
         await sees(pilot, "✖ The key was not accepted", "→ Check it.")
         await pilot.press("escape", "t")
-        await told(pilot, "all five steps passed")
+        await notified(pilot, "all five steps passed")
         assert calls_of(core, "record") == [("record", "aws_s3", False), ("record", "aws_s3", True)]
         await pilot.press("delete")
         await sees(pilot, "Delete aws_s3?", "this cannot be", "it at the service too")
@@ -109,7 +109,7 @@ async def test_replace_test_and_delete() -> None:
         await sees(pilot, "missing · r sets it")
 
 
-async def test_lock_and_what_then_needs_the_store_asks_for_it() -> None:
+async def test_actions_on_a_locked_store_ask_to_unlock_it() -> None:
     core = StoreScript(vault=READY)
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -121,7 +121,7 @@ async def test_lock_and_what_then_needs_the_store_asks_for_it() -> None:
         await sees(pilot, "Credentials of aws_s3")
 
 
-async def test_changing_the_passphrase_says_what_that_does_not_do() -> None:
+async def test_changing_the_passphrase_says_what_it_does_not_protect() -> None:
     core = StoreScript(vault=READY)
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -132,7 +132,7 @@ async def test_changing_the_passphrase_says_what_that_does_not_do() -> None:
         await until(pilot, lambda: app.focused is not None and app.focused.id == "passphrase")
         await typed(pilot, PASSPHRASE, "enter")
         await typed(pilot, PASSPHRASE, "enter")
-        await told(pilot, "opens with the new passphrase")
+        await notified(pilot, "opens with the new passphrase")
         assert core.typed == ["old one", PASSPHRASE]
 
 

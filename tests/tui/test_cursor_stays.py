@@ -1,4 +1,4 @@
-"""Whatever arrives, the cursor stays on its row in every list: a key must never act on what came to lie there."""
+"""The cursor stays on its row in every list when rows change: a key must never act on another row."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def sees(pilot: Any, *words: str) -> None:
 
 @contextlib.asynccontextmanager
 async def transfers(count: int) -> AsyncIterator[tuple[StandInCore, Pilot[None], TransfersScreen]]:
-    """Transfers, with so many items waiting."""
+    """The screen Transfers with `count` waiting items."""
     core = StandInCore()
     core.items = [item(number) for number in range(1, count + 1)]
     app = console(core)
@@ -49,7 +49,7 @@ async def transfers(count: int) -> AsyncIterator[tuple[StandInCore, Pilot[None],
 
 
 async def arrives(core: StandInCore, pilot: Pilot[None], number: int) -> None:
-    """One more item, before all others."""
+    """Add one more item before all others."""
     core.items = [item(number), *core.items]
     core.changed()
     await sees(pilot, f"{len(core.items)} queued")
@@ -64,7 +64,7 @@ class ListApp(App[None]):
 
 
 @pytest.mark.parametrize("known", [[LOCAL, S3], [S3, LOCAL]])
-async def test_a_provider_that_was_set_up_just_now_gets_the_cursor_once_it_is_known(known: list[InstanceInfo]) -> None:
+async def test_a_new_provider_gets_the_cursor_once_it_is_listed(known: list[InstanceInfo]) -> None:
     app = ListApp()
     async with app.run_test():
         listing = app.query_one(InstanceList)
@@ -77,7 +77,7 @@ async def test_a_provider_that_was_set_up_just_now_gets_the_cursor_once_it_is_kn
         assert listing.instance == "aws_s3"
 
 
-async def test_a_provider_that_turns_up_late_does_not_take_the_cursor_from_a_row_that_was_chosen_since() -> None:
+async def test_a_provider_that_appears_late_does_not_take_the_cursor_from_a_row_chosen_since() -> None:
     app = ListApp()
     async with app.run_test() as pilot:
         listing = app.query_one(InstanceList)
@@ -90,7 +90,7 @@ async def test_a_provider_that_turns_up_late_does_not_take_the_cursor_from_a_row
         assert listing.service == "backblaze"
 
 
-async def test_a_service_that_is_set_up_elsewhere_and_one_that_is_removed_keep_the_cursor() -> None:
+async def test_the_cursor_stays_when_a_service_is_set_up_or_removed_elsewhere() -> None:
     app = ListApp()
     async with app.run_test():
         listing = app.query_one(InstanceList)
@@ -142,7 +142,7 @@ async def test_the_cursor_stays_on_its_credential() -> None:
 # Transfers and Activity
 
 
-async def test_a_transfer_under_a_moved_cursor_keeps_it_also_as_the_first() -> None:
+async def test_a_transfer_keeps_a_moved_cursor_even_as_the_first() -> None:
     async with transfers(5) as (core, pilot, _):
         await pilot.press("down", "up")
         await arrives(core, pilot, 9)
@@ -150,7 +150,7 @@ async def test_a_transfer_under_a_moved_cursor_keeps_it_also_as_the_first() -> N
         await until(pilot, lambda: ("pause", [1]) in core.calls)
 
 
-async def test_a_live_list_that_nobody_moved_in_shows_its_top() -> None:
+async def test_a_live_list_shows_its_top_until_the_cursor_is_moved() -> None:
     async with transfers(5) as (core, pilot, screen):
         await arrives(core, pilot, 9)
         await until(pilot, lambda: screen.lower.border_title == "file-9.bin")
@@ -159,7 +159,7 @@ async def test_a_live_list_that_nobody_moved_in_shows_its_top() -> None:
         await until(pilot, lambda: screen.lower.border_title == "file-10.bin")
 
 
-async def test_space_marks_the_transfer_that_was_under_the_cursor_as_it_was_pressed() -> None:
+async def test_space_marks_the_transfer_under_the_cursor_at_the_time_of_the_press() -> None:
     async with transfers(5) as (core, pilot, screen):
         event = LineTable.MarkToggled(screen.table, 1)  # posted before, handled after the rows have moved
         await arrives(core, pilot, 9)
@@ -168,7 +168,7 @@ async def test_space_marks_the_transfer_that_was_under_the_cursor_as_it_was_pres
         assert screen._rows.marked == {2}
 
 
-async def test_the_cursor_returns_to_a_transfer_whose_window_is_read_again() -> None:
+async def test_the_cursor_returns_to_a_transfer_whose_window_is_reloaded() -> None:
     async with transfers(500) as (core, pilot, screen):
         await pilot.press("end")
         await until(pilot, lambda: screen.lower.border_title == "file-500.bin")
@@ -178,7 +178,7 @@ async def test_the_cursor_returns_to_a_transfer_whose_window_is_read_again() -> 
         await until(pilot, lambda: screen.lower.border_title == "file-499.bin")
 
 
-async def test_the_cursor_stays_on_what_has_ended() -> None:
+async def test_the_cursor_stays_on_an_ended_item() -> None:
     core = ScriptedCore()
     core.items = [item(number, ItemState.FAILED, finished_at=1.7e9) for number in (1, 2, 3)]
     core.totals = QueueTotals(failed=3)
@@ -264,7 +264,7 @@ async def test_an_answer_does_not_bring_back_a_cursor_that_has_moved_on(
         assert screen.remote.chosen[0].name == "c"
 
 
-async def test_where_the_entry_is_gone_the_cursor_stays_near(browsed: StandInCore, stored: StandInQuestions) -> None:
+async def test_the_cursor_stays_near_an_entry_that_is_gone(browsed: StandInCore, stored: StandInQuestions) -> None:
     stored.objects = {"local": {}, "aws_s3": {"a": 1, "b": 1, "c": 1}}
     app = console(browsed, stored)
     async with app.run_test(size=(140, 42)) as pilot:
@@ -278,7 +278,7 @@ async def test_where_the_entry_is_gone_the_cursor_stays_near(browsed: StandInCor
         assert screen.remote.chosen[0].name == "b"
 
 
-def test_the_row_that_goes_up_is_no_entry_of_that_name() -> None:
+def test_the_row_of_the_parent_folder_is_no_entry_of_that_name() -> None:
     listing = FileRows(has_parent=True, now=0.0)
     listing.add([FileRow("../", ItemKind.DIRECTORY), FileRow("a", ItemKind.FILE)], None)
     assert [listing.key(0), listing.key(1), listing.key(2), listing.key(3)] == ["", "../", "a", None]

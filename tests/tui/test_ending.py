@@ -1,4 +1,4 @@
-"""However the console ends, on a real terminal: the terminal is restored, the child closed, no local variable shown."""
+"""The end of the console on a real terminal: terminal restored, child closed, no local variable shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def terminal(tmp_path: Path) -> Terminal:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_in_good_order(number: signal.Signals, terminal: Terminal) -> None:
+def test_a_signal_ends_the_console_cleanly(number: signal.Signals, terminal: Terminal) -> None:
     with terminal:
         terminal.wait_for("no transfers under way")
         terminal.process.send_signal(number)
@@ -39,7 +39,7 @@ def test_q_and_ctrl_q_leave(key: str, terminal: Terminal) -> None:
         assert terminal.wait_exit() == 0
 
 
-def test_leaving_while_a_form_is_about_to_open_is_no_crash(terminal: Terminal) -> None:
+def test_quitting_while_a_form_opens_does_not_crash(terminal: Terminal) -> None:
     with terminal:
         terminal.wait_for("no transfers under way")
         terminal.press("\x1b[23~")
@@ -59,7 +59,7 @@ def test_a_crash_report_shows_no_local_variables(terminal: Terminal) -> None:
         assert b"hunter2-in-clear" not in terminal.output
 
 
-def test_it_ends_when_its_terminal_is_taken_away_without_a_signal(terminal: Terminal) -> None:
+def test_the_console_ends_when_its_terminal_disappears_without_a_signal(terminal: Terminal) -> None:
     with terminal:
         terminal.wait_for("no transfers under way")
         terminal.hang_up()

@@ -1,4 +1,4 @@
-"""What set-up offers where the container is not ours, or where something else answers in the service's place."""
+"""Offers of the set-up flow if the container belongs to others, or if another server answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def checked(service: str, answer: Callable[..., Answer], **more: Any) -> Connect
 
 
 def offers(report: ConnectionReport) -> set[str]:
-    """What the console offers after such a check."""
+    """The offers of the console after such a check."""
     bridge: Any = None
     service = ServiceInfo(name="x", title="X", summary="", fields=(), container_word="container")
     draft = SetupDraft(bridge, service, None, report=report)
@@ -50,7 +50,7 @@ def offers(report: ConnectionReport) -> set[str]:
     ("service", "status"),
     [("aws_s3", 404), ("backblaze", 403), ("backblaze", 404), ("dropbox", 403), ("dropbox", 404)],
 )
-def test_what_is_not_the_service_at_all_has_nothing_to_create(service: str, status: int, body: bytes) -> None:
+def test_a_server_that_is_not_the_service_offers_nothing_to_create(service: str, status: int, body: bytes) -> None:
     report = checked(service, lambda *_: (status, {"Content-Type": "text/html"}, body))
     assert report.failure is not None
     assert report.failure.kind == "configuration"
@@ -59,14 +59,14 @@ def test_what_is_not_the_service_at_all_has_nothing_to_create(service: str, stat
 
 
 @pytest.mark.parametrize("body", [b"<html>nginx</html>", b"", b'{"error": {"code": 404, "message": "Not Found"}}'])
-def test_nor_has_an_address_that_is_not_google_s(body: bytes) -> None:
+def test_an_address_that_is_not_googles_has_no_folder_to_create(body: bytes) -> None:
     report = checked("google_drive", lambda *_: (404, {"Content-Type": "text/html"}, body))
     assert report.failure is not None
     assert (report.failure.kind, report.failure.code) == ("configuration", "endpoint_url")
     assert offers(report) == set()
 
 
-def test_keys_of_another_bucket_are_offered_the_buckets_that_they_see() -> None:
+def test_keys_for_another_bucket_are_offered_the_buckets_that_they_can_list() -> None:
     report = checked("aws_s3", lambda *_: error(403, "AccessDenied"))
     assert report.failure is not None
     assert report.failure.kind == "permission"
@@ -74,7 +74,7 @@ def test_keys_of_another_bucket_are_offered_the_buckets_that_they_see() -> None:
     assert offers(report) == {"choose"}
 
 
-def test_keys_that_may_not_create_are_not_asked_for_rights_that_they_have() -> None:
+def test_an_error_on_creating_does_not_ask_for_rights_that_the_key_has() -> None:
     def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         return error(403, "AccessDenied") if method == "PUT" else error(404, "NoSuchBucket")
 
@@ -85,15 +85,15 @@ def test_keys_that_may_not_create_are_not_asked_for_rights_that_they_have() -> N
     assert "read, write" not in caught.value.hint
 
 
-def test_a_shared_drive_of_others_is_no_folder_that_could_be_created() -> None:
+def test_a_missing_shared_drive_cannot_be_created() -> None:
     def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         if "about" in path and "authorization" not in headers:
             return 401, {}, b"{}"
         if "about" in path:
             return 200, {}, json.dumps({"kind": "drive#about", "user": {"emailAddress": "a@b"}}).encode()
-        told = {"error": {"code": 404, "message": "Shared drive not found: 0A", "errors": [{"reason": "notFound"}]}}
+        reply = {"error": {"code": 404, "message": "Shared drive not found: 0A", "errors": [{"reason": "notFound"}]}}
         if path.startswith("/drive"):
-            return 404, {}, json.dumps(told).encode()
+            return 404, {}, json.dumps(reply).encode()
         return 200, {}, b'{"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}'
 
     report = checked("google_drive", answer, shared_drive_id="0A")

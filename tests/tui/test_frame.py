@@ -51,7 +51,7 @@ async def test_a_click_on_a_mode_switches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "shown"),
     [
         (
             ErrorInfo("worker", "the worker (process 7) was stopped by a signal", "Go on: kill -CONT 7", "stopped"),
@@ -63,13 +63,13 @@ async def test_a_click_on_a_mode_switches() -> None:
         ),
     ],
 )
-async def test_the_strip_names_a_worker_that_stands_still(trouble: ErrorInfo, said: str) -> None:
+async def test_the_strip_says_why_the_worker_is_blocked(trouble: ErrorInfo, shown: str) -> None:
     core = StandInCore()
     app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
         core.totals = QueueTotals(uploading=1, queued=2, size_bytes=9, done_bytes=1, worker_trouble=trouble)
         core.changed()
-        await until(pilot, lambda: said in screen_text(app))
+        await until(pilot, lambda: shown in screen_text(app))
         assert "starting" not in screen_text(app)
         core.totals = QueueTotals(verified=3, worker_trouble=trouble)
         core.changed()
@@ -93,7 +93,7 @@ async def test_the_strip_follows_the_queue_in_every_mode() -> None:
         await until(pilot, lambda: "41%" in screen_text(app).splitlines()[-2])
 
 
-async def test_the_store_state_is_said_in_words() -> None:
+async def test_the_state_of_the_store_is_shown_in_words() -> None:
     core = StandInCore()
     core.store = StoreStatus(state=StoreState.HUNG, backend="Secret Service")
     app = console(core)
@@ -110,7 +110,7 @@ async def test_question_mark_shows_the_keys_and_escape_closes() -> None:
         await until(pilot, lambda: "esc closes" not in screen_text(app))
 
 
-async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_quitting_says_that_transfers_go_on_and_ends_the_child(capsys: pytest.CaptureFixture[str]) -> None:
     core, questions = StandInCore(), StandInQuestions()
     core.totals = QueueTotals(uploading=2, queued=1)
     app = console(core, questions)
@@ -118,8 +118,8 @@ async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pyte
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.bridge.snapshot.totals.uploading == 2)
         await pilot.press("q")
-    said = " ".join(capsys.readouterr().err.split())
-    assert "3 transfers go on in the background. See them: ./backup-venv transfers list" in said
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "3 transfers go on in the background. See them: ./backup-venv transfers list" in shown
     assert questions.closed
     assert core.calls == []
 
@@ -175,7 +175,7 @@ class HangingQuestions(ScriptedQuestions):
         raise Cancelled("stopped on request")
 
 
-async def test_a_question_runs_beside_the_screens_and_is_cancelled_with_whoever_asked() -> None:
+async def test_a_question_does_not_block_the_screens_and_is_cancelled_with_its_caller() -> None:
     questions = HangingQuestions()
     app = console(questions=questions)
     async with app.run_test() as pilot:
@@ -213,7 +213,7 @@ async def test_progress_waits_for_a_slow_terminal(monkeypatch: pytest.MonkeyPatc
         await until(pilot, lambda: app.bridge.snapshot.totals.failed == 7)
 
 
-async def test_secrets_found_in_the_configuration_file_are_told_at_the_start() -> None:
+async def test_secrets_found_in_the_configuration_file_are_reported_at_the_start() -> None:
     core = StandInCore()
     problem = ErrorInfo("credential_store", "the keyring is locked [/]")
     core.adoption = Adoption(moved=("aws_s3.secret_key",), left=("nas.password",), problem=problem)

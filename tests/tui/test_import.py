@@ -1,4 +1,4 @@
-"""Import from the console, over the real core and a vault: looking, choosing, taking over, emptying the former file."""
+"""Imports in the console, with the real core and a vault: read, choose, import, blank the old file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OLD = {
 
 @pytest.fixture
 def vault(paths: Paths) -> Iterator[Paths]:
-    """A locked vault that costs nothing to open."""
+    """A locked vault that is cheap to open."""
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
     with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)
@@ -51,7 +51,7 @@ async def sees(pilot: Any, *words: str) -> None:
 
 
 async def look(pilot: Any, downs: int, path: Path | None) -> None:
-    """From the start of the console to what is found."""
+    """Go from the start of the console to the findings."""
     await sees(pilot, "services ready")
     await pilot.press("5", "c")
     await sees(pilot, "CREDENTIAL", "i import")
@@ -66,7 +66,7 @@ async def look(pilot: Any, downs: int, path: Path | None) -> None:
 
 @pytest.mark.few(1)
 @pytest.mark.parametrize("blanks", [True, False])
-async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
+async def test_an_earlier_file_is_imported_and_blanked_only_on_request(
     vault: Paths, tmp_path: Path, blanks: bool
 ) -> None:
     old = tmp_path / "old.json"
@@ -101,7 +101,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     core.close()
 
 
-async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Paths, tmp_path: Path) -> None:
+async def test_one_is_deselected_and_without_the_store_nothing_is_imported(vault: Paths, tmp_path: Path) -> None:
     aws = tmp_path / "home" / ".aws"
     aws.mkdir(parents=True, exist_ok=True)
     keys = "aws_access_key_id = AK\naws_secret_access_key = {}\n"
@@ -109,7 +109,7 @@ async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Pat
     aws.joinpath("config").write_text("[profile work]\nregion = eu-west-9\n")
     app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
-        await look(pilot, 1, None)  # the usual file stands there already
+        await look(pilot, 1, None)  # the usual file is filled in
         await sees(pilot, "Found in ~/.aws/credentials", "work  AWS S3 · secret_key, not shown")
         await pilot.press("down", "space", "enter")
         await sees(pilot, "Unlock the vault")
@@ -125,7 +125,7 @@ async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Pat
     assert CANARY in aws.joinpath("credentials").read_text()
 
 
-async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path: Path) -> None:
+async def test_an_rclone_file_is_imported_and_other_files_are_refused(vault: Paths, tmp_path: Path) -> None:
     dump = tmp_path / "dump.json"
     dump.write_text(json.dumps({"box": {"type": "b2", "account": "kid", "key": CANARY}}))
     obscured = obscure(Secret(CANARY))
@@ -133,11 +133,11 @@ async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path:
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 2, tmp_path / "missing.json")
         await sees(pilot, "✖ Not found", "No such file", "Read it  ↵")
-        for text, told in (("[box]\ntype = b2\n" + obscured, "not the JSON that rclone prints"), ("", "JSON")):
+        for text, expected in (("[box]\ntype = b2\n" + obscured, "not the JSON that rclone prints"), ("", "JSON")):
             (tmp_path / "wrong").write_text(text)
             app.focused.value = str(tmp_path / "wrong")  # type: ignore[union-attr]
             await pilot.press("enter")
-            await sees(pilot, told, "→ Pass the output of `rclone config dump`.")
+            await sees(pilot, expected, "→ Pass the output of `rclone config dump`.")
         assert obscured not in screen_text(app)
         app.focused.value = str(dump)  # type: ignore[union-attr]
         await pilot.press("enter")

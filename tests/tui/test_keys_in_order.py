@@ -1,4 +1,4 @@
-"""Keys that arrive in one read do what they would do one by one."""
+"""Keys that arrive in one read have the same effect as one by one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tui.widgets.secret_input import SecretInput
 
 
 class Form(KeysInOrder):
-    """Two fields, some levels below the app as in the real forms."""
+    """Two fields, nested as deep as in the real forms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ NAMED = {"\x15": "ctrl+u", "\x7f": "backspace", "\t": "tab", "\x01": "home", "\x
 
 
 def burst(app: KeysInOrder, text: str) -> None:
-    """All of it in one go, as Textual's parser hands over what one read gave."""
+    """Send all keys at once, as Textual's parser does after one read."""
     for character in text:
         key = NAMED.get(character) or _character_to_key(character)
         app.post_message(events.Key(key, character))
@@ -77,7 +77,7 @@ async def test_editing_keys_and_text_apply_in_the_order_typed(typed: str, name: 
         await until(pilot, lambda: app.query_one(f"#{field}", Input).value == name)
 
 
-async def test_what_follows_a_tab_goes_into_the_next_field() -> None:
+async def test_text_after_a_tab_goes_into_the_next_field() -> None:
     app = Form()
     async with app.run_test() as pilot:
         app.query_one("#name", Input).focus()
@@ -98,7 +98,7 @@ async def test_a_paste_keeps_its_place_between_keys() -> None:
         await until(pilot, lambda: app.typed == ("ada", "paste!"))
 
 
-async def test_a_key_whose_widget_goes_away_holds_nothing_up() -> None:
+async def test_a_key_whose_widget_is_removed_blocks_no_other_key() -> None:
     app = Form()
     async with app.run_test() as pilot:
         app.query_one("#name", Input).focus()
@@ -111,13 +111,13 @@ async def test_a_key_whose_widget_goes_away_holds_nothing_up() -> None:
 
 
 class BusyPane(Vertical):
-    """Computes for longer than a key may take, then goes on in small steps, as on a machine with too much to do."""
+    """Blocks for longer than a key may take, then works in small steps, like an overloaded machine."""
 
     class Work(Message):
         pass
 
     async def on_busy_pane_work(self) -> None:
-        for block_s in (0, 1.1, 0):  # the loop stands still while the key is under way
+        for block_s in (0, 1.1, 0):  # the loop is blocked while the key is handled
             time.sleep(block_s)  # noqa: ASYNC251
             for _ in range(100):
                 await asyncio.sleep(0)
@@ -132,7 +132,7 @@ class FormInBusyPane(Form):
             yield SecretInput(id="secret")
 
 
-async def test_on_a_machine_that_stands_still_for_a_while_keys_keep_their_order() -> None:
+async def test_keys_keep_their_order_on_a_machine_that_is_suspended() -> None:
     app = FormInBusyPane()
     async with app.run_test() as pilot:
         app.query_one("#name", Input).focus()

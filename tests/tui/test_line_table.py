@@ -1,4 +1,4 @@
-"""The table over rows that are drawn on demand."""
+"""The table, which draws rows on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIME = Column(title="MODIFIED", width=12, right=True, drops=2)
 
 
 class Numbers:
-    """`count` rows made up when asked; `asked` counts."""
+    """`count` rows, made on demand; `asked` counts the requests."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -91,7 +91,7 @@ async def test_a_million_rows_scroll_like_ten() -> None:
         assert len(set(rows.asked)) < 200
 
 
-async def test_only_rows_that_look_different_are_painted_again() -> None:
+async def test_only_rows_that_look_different_are_repainted() -> None:
     rows = Numbers(1000)
     app = TableApp(rows)
     async with app.run_test(size=(60, 20)) as pilot:

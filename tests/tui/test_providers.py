@@ -148,7 +148,7 @@ async def test_enabling_needs_a_passed_check_and_says_so() -> None:
         assert calls_of(core, "enable") == [("enable", "aws_s3", True), ("enable", "aws_s3", False)]
 
 
-async def test_removing_asks_says_what_stays_and_starts_with_cancel() -> None:
+async def test_removing_asks_first_says_what_stays_and_preselects_cancel() -> None:
     core = ScriptedCore()
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -210,7 +210,7 @@ async def test_browse_opens_the_instance_only_when_it_is_ready() -> None:
         await until(pilot, lambda: ("list", "aws_s3", "", None) in questions.calls)
 
 
-async def test_a_key_behind_browse_means_the_instance_that_opens() -> None:
+async def test_a_key_after_browse_acts_on_the_instance_that_opens() -> None:
     core = ScriptedCore()
     core.default = "local"
     app = console(core, ScriptedQuestions())
@@ -256,7 +256,7 @@ async def test_credentials_go_to_the_store_and_nowhere_else() -> None:
         assert core.calls == [("credentials", "aws_s3", "AKIAY", True, [])]
 
 
-async def test_credentials_that_cannot_be_kept_say_why_and_are_asked_again() -> None:
+async def test_credentials_that_cannot_be_saved_show_the_reason_and_are_asked_again() -> None:
     core = ScriptedCore()
     core.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it first.")
     core.refusal = KeyringGone("the keyring is locked", hint="Unlock it, then try again.")

@@ -1,4 +1,4 @@
-"""The console over the real service, its child process and its worker: local storage with no set-up at all."""
+"""The console with the real core, child process and worker: local storage without any set-up."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_folder_goes_up_is_proved_comes_back_and_is_deleted(paths: Paths
 
 
 async def test_the_state_follows_a_failed_check_at_once_and_one_that_passes_again(paths: Paths, tmp_path: Path) -> None:
-    """On the screen, in the title, and in what the list says."""
+    """Checks the screen, the title bar and the list."""
     disk = tmp_path / "disk"
     disk.mkdir()
     write_config(paths, local={"enabled": True, "container": str(disk)})
@@ -99,7 +99,7 @@ async def test_the_state_follows_a_failed_check_at_once_and_one_that_passes_agai
 
 
 @pytest.mark.parametrize("size", [(140, 60), (100, 30), (80, 24)])
-async def test_a_failed_check_is_explained_once_beside_the_state(
+async def test_a_failed_check_is_explained_once_next_to_the_state(
     paths: Paths, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     disk = tmp_path / "disk"
@@ -141,10 +141,10 @@ async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_pat
 
 
 @pytest.mark.parametrize("size", [(100, 30), (80, 24)])
-async def test_encryption_that_is_not_there_yet_refuses_upload_and_download_and_not_delete(
+async def test_the_unsupported_encryption_setting_refuses_uploads_and_downloads_but_not_deletion(
     paths: Paths, tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    """Neither is planned, asked or queued; the pane says which setting stands in the way."""
+    """Neither is planned, asked about or queued; the pane names the setting that prevents it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     (disk / "stored.bin").write_bytes(b"ciphertext")

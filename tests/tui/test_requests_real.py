@@ -1,4 +1,4 @@
-"""How often the console asks a service that is paid by the request."""
+"""The number of requests to a service that charges for them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tui.app import BackupConsole
 
 
 def whole_listing(request: SeenRequest) -> bool:
-    """Not the look at one level that a pane shows."""
+    """Whether it lists everything below a prefix, not the single level of a pane."""
     return list_objects()(request) and not request.query.get("delimiter") and request.query.get("prefix") == "album/"
 
 
-async def test_a_folder_is_listed_once_to_send_once_to_fetch_and_once_to_delete_it(
+async def test_a_folder_is_listed_once_for_each_upload_download_and_deletion(
     paths: Paths, moto_s3: S3Server, moto_proxy: FaultProxy
 ) -> None:
     write_aws_credentials()

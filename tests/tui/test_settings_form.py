@@ -102,7 +102,7 @@ async def test_help_shows_below_the_field_in_focus_only() -> None:
         assert "Where the bucket lives" not in screen_text(app)
 
 
-async def test_only_what_was_changed_goes_out() -> None:
+async def test_the_form_returns_only_changed_values() -> None:
     app = FormApp("aws_s3", {"container": "photos", "region": "eu-central-1", "max_retries": 7}, name="x", new=False)
     async with app.run_test(size=(80, 24)) as pilot:
         assert [row.spec.name for row in app.query(FieldRow) if row.edited] == []
@@ -133,7 +133,7 @@ async def test_complains_on_leaving_a_field_and_forgives_while_typing() -> None:
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["", "-x", "with space", "ä", "a" * 65, "taken"])
-async def test_a_name_that_cannot_be_is_refused_at_its_field(name: str) -> None:
+async def test_an_invalid_name_is_refused_at_its_field(name: str) -> None:
     app = FormApp("local", name=name, taken={"taken"})
     async with app.run_test(size=(80, 24)) as pilot:
         app.input("container").value = "/mnt/disk"
@@ -157,7 +157,7 @@ async def test_required_field_and_enter() -> None:
         assert app.form.check()
 
 
-async def test_somebody_elses_complaint_stands_at_its_field_as_plain_text() -> None:
+async def test_a_problem_found_elsewhere_is_shown_at_its_field_as_plain_text() -> None:
     app = FormApp("local", name="local_2")
     async with app.run_test(size=(80, 24)) as pilot:
         assert not app.form.has_field("nothing")
@@ -168,7 +168,7 @@ async def test_somebody_elses_complaint_stands_at_its_field_as_plain_text() -> N
 
 
 @pytest.mark.parametrize("service", ["local", "aws_s3"])
-def test_every_default_survives_the_way_into_the_form_and_back(service: str) -> None:
+def test_every_default_survives_the_form(service: str) -> None:
     for field in fields_of(service):
         text = value_text(field, field.default)
         if field.secret or (field.required and not text):
@@ -208,7 +208,7 @@ async def test_a_secret_is_masked_taken_once_and_shown_as_set() -> None:
         assert app.form.take_secrets() == {}
 
 
-async def test_a_secret_that_came_to_nothing_is_not_said_to_be_set() -> None:
+async def test_a_secret_that_was_not_saved_is_not_shown_as_set() -> None:
     app = FormApp("aws_s3", name="x")
     async with app.run_test(size=(80, 24)):
         app.input("secret_key").value = CANARY
@@ -251,7 +251,7 @@ async def test_no_message_of_a_secret_input_holds_its_text(caplog: pytest.LogCap
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("key", ["ctrl+c", "ctrl+x", "super+c"])
-async def test_copying_and_cutting_give_nothing_to_the_clipboard(key: str) -> None:
+async def test_copying_and_cutting_put_nothing_into_the_clipboard(key: str) -> None:
     app = SecretApp()
     async with app.run_test() as pilot:
         field = app.query_one(SecretInput)
@@ -294,7 +294,7 @@ class HostileApp(FormApp):
         )  # fmt: skip
 
 
-async def test_what_a_plug_in_says_is_drawn_as_plain_text() -> None:
+async def test_text_of_a_plug_in_is_drawn_as_plain_text() -> None:
     app = HostileApp()
     async with app.run_test(size=(80, 24)) as pilot:
         app.query_one(FieldRow).control.focus()

@@ -1,4 +1,4 @@
-"""Setting up a service: choose, fill in, check, keep, save. Nothing is stored before the end."""
+"""The set-up flow: choose, fill in, check, keep, save. Nothing is stored before the end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def focused_field(app: BackupConsole) -> str:
 
 
 async def fill_in(pilot: Any) -> None:
-    """As if typed; `test_the_secret_is_in_no_picture_text_or_repr_on_the_way` really types."""
+    """Fill in as if typed; `test_the_secret_is_in_no_screenshot_text_or_repr` really types."""
     for name, text in (("container", "photos"), ("access_key", "AKIAX"), ("secret_key", CANARY)):
         control = pilot.app.screen.query_one(f"#field-{name}", FieldRow).control
         assert isinstance(control, Input)
@@ -60,7 +60,7 @@ async def fill_in(pilot: Any) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_whole_way(size: tuple[int, int]) -> None:
+async def test_the_whole_flow(size: tuple[int, int]) -> None:
     core, questions = ScriptedCore(), ScriptedQuestions()
     app = console(core, questions)
     async with app.run_test(size=size) as pilot:
@@ -83,7 +83,7 @@ async def test_the_whole_way(size: tuple[int, int]) -> None:
         await until(pilot, lambda: ("list", "aws_s3_2", "", None) in questions.calls)
 
 
-async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
+async def test_keys_typed_ahead_land_in_their_own_field() -> None:
     app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
@@ -165,7 +165,7 @@ async def test_steps_are_live_and_esc_while_checking_asks_before_leaving() -> No
 
 
 @pytest.mark.parametrize("passes", [True, False])
-async def test_staying_after_all_keeps_what_was_typed(passes: bool) -> None:
+async def test_declining_to_cancel_keeps_the_input(passes: bool) -> None:
     down = failed(StepName.REACH, ErrorInfo("transient", "refused", "Check the network."))
     app = console(ScriptedCore(), ScriptedQuestions(passed() if passes else down))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -243,7 +243,7 @@ async def test_a_setting_that_the_check_refuses_is_shown_at_its_field() -> None:
         await until(pilot, lambda: focused_field(app) == "endpoint_url")
 
 
-async def test_an_error_of_the_asking_itself_stays_on_the_screen() -> None:
+async def test_an_error_while_asking_the_store_stays_on_the_screen() -> None:
     app = console(ScriptedCore(), ScriptedQuestions(Transient("the child was lost", hint="Try again.")))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
@@ -251,7 +251,7 @@ async def test_an_error_of_the_asking_itself_stays_on_the_screen() -> None:
         await sees(pilot, "the child was lost", "→ Try again.", "Nothing has been stored yet.")
 
 
-async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() -> None:
+async def test_without_a_usable_store_nothing_is_saved_and_the_fix_is_shown() -> None:
     core = ScriptedCore()
     core.known_instances.pop()
     core.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it, then refresh.")
@@ -271,7 +271,7 @@ async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() ->
         await sees(pilot, "is saved, checked and enabled")
 
 
-async def test_a_store_that_fails_while_saving_is_an_error_that_stays() -> None:
+async def test_a_store_that_fails_while_saving_shows_a_lasting_error() -> None:
     core = ScriptedCore()
     core.refusal = KeyringGone("the keyring went away", hint="Log in again.")
     app = console(core, ScriptedQuestions())
@@ -291,7 +291,7 @@ async def test_a_store_that_fails_while_saving_is_an_error_that_stays() -> None:
         assert core.secrets["aws_s3_2"]["secret_key"].reveal() == CANARY
 
 
-async def test_keys_of_the_services_own_chain_need_no_store() -> None:
+async def test_keys_from_the_sdks_own_chain_need_no_store() -> None:
     core = ScriptedCore()
     core.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="")
     app = console(core, ScriptedQuestions())
@@ -306,7 +306,7 @@ async def test_keys_of_the_services_own_chain_need_no_store() -> None:
         assert calls_of(core, "save") == [("save", "aws_s3_2", "aws_s3", {"container": "photos"}, True)]
 
 
-async def test_the_secret_is_in_no_picture_text_or_repr_on_the_way() -> None:
+async def test_the_secret_is_in_no_screenshot_text_or_repr() -> None:
     core, questions = ScriptedCore(), ScriptedQuestions()
     app = console(core, questions)
     seen: list[str] = []

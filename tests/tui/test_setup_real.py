@@ -1,4 +1,4 @@
-"""Setting S3 up over the real service, its child process, a real S3 server and a real keyring."""
+"""The set-up of S3 with the real core, child process, S3 server and keyring."""
 
 from __future__ import annotations
 
@@ -96,9 +96,7 @@ async def test_from_form_to_browse_with_the_secret_in_the_keyring_alone(
     assert b'"aws_s3"' not in paths.config_file.read_bytes()
 
 
-async def test_without_a_keyring_a_vault_is_offered_and_nothing_is_saved_before(
-    paths: Paths, rclone_s3: S3Server
-) -> None:
+async def test_without_a_keyring_a_vault_is_offered_before_anything_is_saved(paths: Paths, rclone_s3: S3Server) -> None:
     app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_form(pilot)
@@ -140,7 +138,7 @@ async def test_local_disk_needs_no_keyring(paths: Paths, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ['{"providers": ', '{"version": 999}'])
-async def test_a_broken_configuration_is_said_and_left_alone(paths: Paths, text: str) -> None:
+async def test_a_broken_configuration_is_reported_and_not_changed(paths: Paths, text: str) -> None:
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_text(text)
     app = BackupConsole(Core(paths), QuestionsClient(paths))
@@ -152,10 +150,10 @@ async def test_a_broken_configuration_is_said_and_left_alone(paths: Paths, text:
 
 
 @pytest.mark.full
-async def test_b2_with_a_key_that_knows_one_bucket_alone(
+async def test_b2_with_a_key_for_a_single_bucket(
     paths: Paths, b2_server: B2Server, secret_service: SecretService
 ) -> None:
-    """It may neither list buckets nor make one; the wizard takes its bucket from what the key says of itself."""
+    """The key may neither list nor create buckets; the flow offers the bucket to which the key is limited."""
     bucket, key = b2_server.new_bucket()
     app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(100, 30)) as pilot:

@@ -1,4 +1,4 @@
-"""The secrets step of the set-up flow on a machine where no store is ready yet."""
+"""The secrets step of the set-up flow without a ready store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tui.test_store_dialogues import typed
 
 
 def nothing_kept(**states: StoreState) -> StoreScript:
-    """First use: nothing is set up that needs a store."""
+    """First use: no provider needs a store."""
     core = StoreScript(**states)
     core.known_instances.pop()
     core.known_credentials = []
@@ -22,7 +22,7 @@ def nothing_kept(**states: StoreState) -> StoreScript:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_vault_is_made_right_there_and_the_secret_goes_into_it(size: tuple[int, int]) -> None:
+async def test_a_vault_is_created_in_the_flow_and_the_secret_goes_to_it(size: tuple[int, int]) -> None:
     core = nothing_kept(vault=StoreState.NO_COLLECTION)
     core.in_use = None
     app = console(core, ScriptedQuestions())
@@ -43,7 +43,7 @@ async def test_a_vault_is_made_right_there_and_the_secret_goes_into_it(size: tup
         assert PASSPHRASE not in screen_text(app) + app.export_screenshot() + repr(vars(app.screen))
 
 
-async def test_a_vault_that_cannot_be_written_is_an_error_that_stays_and_nothing_is_saved() -> None:
+async def test_a_vault_that_cannot_be_written_shows_a_lasting_error_and_nothing_is_saved() -> None:
     core = nothing_kept(vault=StoreState.NO_COLLECTION)
     core.store_refusal = VaultNotWritten("no room on the disk")
     app = console(core, ScriptedQuestions())

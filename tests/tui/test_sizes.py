@@ -1,4 +1,4 @@
-"""Every mode and every dialogue at 80x24 and at 140x42: the frame is whole, boxes are closed, nothing runs over."""
+"""Every mode and dialogue at 80x24 and 140x42: the frame is complete, boxes are closed, nothing overflows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = [(80, 24), (140, 42)]
 LONG = "a-name-that-is-much-longer-than-any-column-of-any-terminal-" * 3 + "end.tar.zst"
 SHA = "9f3c81" + "0" * 56 + "e1"
 MODES = {"1": "LAST CHECK", "2": "end.tar.zst", "3": "tar.zst", "4": "ENDED", "5": "Bandwidth"}
-"""By key, a word that is there once the mode is."""
+"""For each key, a word that the mode shows once it is loaded."""
 DIALOGUES = {
     "browse: keys": ("2", "question_mark"),
     "browse: instances": ("2", "i"),
@@ -36,7 +36,7 @@ DIALOGUES = {
 
 
 def full() -> tuple[ScriptedCore, ScriptedQuestions]:
-    """Something of everything, with names that do not fit."""
+    """One of everything, with names that do not fit."""
     core, questions = ScriptedCore(), ScriptedQuestions(failed(StepName.CONTAINER, _error()))
     core.known_instances += [
         instance(f"a-second-s3-with-a-long-name-{number}", type="aws_s3", title="AWS S3", container=LONG)
@@ -60,11 +60,11 @@ def full() -> tuple[ScriptedCore, ScriptedQuestions]:
 
 def _error() -> ErrorInfo:
     words = TROUBLE["wrong_bucket"]
-    return ErrorInfo("not_found", words.why, f"Check the name, or {words.cure}.", "NoSuchBucket")
+    return ErrorInfo("not_found", words.why, f"Check the name, or {words.fix}.", "NoSuchBucket")
 
 
 def check_frame(screen: str, size: tuple[int, int], *, scrolls: bool = False) -> None:
-    """Title, modes, strip and keys stand on their lines, uncut; every box is closed. `scrolls`: the last may not be."""
+    """Title, modes, strip and keys are on their lines, uncut; boxes are closed, except the last one if `scrolls`."""
     lines = screen.split("\n")
     assert len(lines) == size[1]
     assert all(cell_len(line) <= size[0] for line in lines)
@@ -82,7 +82,7 @@ def check_frame(screen: str, size: tuple[int, int], *, scrolls: bool = False) ->
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_mode_is_whole(size: tuple[int, int]) -> None:
+async def test_every_mode_fits(size: tuple[int, int]) -> None:
     core, questions = full()
     app = console(core, questions)
     async with app.run_test(size=size) as pilot:
@@ -98,7 +98,7 @@ async def test_every_mode_is_whole(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_dialogue_is_whole(size: tuple[int, int]) -> None:
+async def test_every_dialogue_fits(size: tuple[int, int]) -> None:
     core, questions = full()
     app = console(core, questions)
     async with app.run_test(size=size) as pilot:

@@ -1,4 +1,4 @@
-"""Opening, making, choosing and moving credential stores from the console."""
+"""Dialogues that open, create, choose and move credential stores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def focused_secret(app: BackupConsole) -> bool:
 
 
 async def typed(pilot: Any, text: str, *keys: str) -> None:
-    """As typing does, in one go."""
+    """Fill in a field as typing does, at once."""
     await until(pilot, lambda: focused_secret(pilot.app))
     pilot.app.focused.value = text
     await pilot.press(*keys)
@@ -45,7 +45,7 @@ async def typed(pilot: Any, text: str, *keys: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_locked_store_that_is_needed_is_asked_for_once(size: tuple[int, int]) -> None:
+async def test_the_user_is_asked_once_to_open_a_locked_store_that_is_needed(size: tuple[int, int]) -> None:
     core = StoreScript(vault=LOCKED)
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=size) as pilot:
@@ -60,7 +60,7 @@ async def test_a_locked_store_that_is_needed_is_asked_for_once(size: tuple[int, 
         assert core.typed == ["wrong", PASSPHRASE]
 
 
-async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
+async def test_later_leaves_the_store_locked_and_u_asks_again() -> None:
     core = StoreScript(vault=LOCKED)
     core.items = [item(1, ItemState.WAITING, error=ErrorInfo("vault_locked", "the vault is locked", "", "locked"))]
     app = console(core, ScriptedQuestions())
@@ -81,7 +81,7 @@ async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
         assert "u unlock " not in screen_text(app)
 
 
-async def test_what_opens_the_store_by_itself_comes_first() -> None:
+async def test_unattended_ways_to_open_the_store_are_tried_first() -> None:
     core = StoreScript(vault=LOCKED)
 
     def opened() -> None:
@@ -94,7 +94,7 @@ async def test_what_opens_the_store_by_itself_comes_first() -> None:
         assert len(app.screen_stack) == 1
 
 
-async def test_nobody_is_asked_where_no_credentials_are_kept() -> None:
+async def test_the_user_is_not_asked_if_no_credentials_are_stored() -> None:
     core = StoreScript(vault=LOCKED)
     core.known_instances = [instance("local")]
     app = console(core, ScriptedQuestions())
@@ -104,7 +104,7 @@ async def test_nobody_is_asked_where_no_credentials_are_kept() -> None:
         assert calls_of(core, "open_store") == []
 
 
-async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
+async def test_a_pane_that_waited_for_the_store_reloads() -> None:
     core, questions = StoreScript(vault=LOCKED), StandInQuestions()
     questions.objects["aws_s3"] = NotOffered("the vault is locked", code="locked")
     app = console(core, questions)
@@ -119,7 +119,7 @@ async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
 
 
 class LateQuestions(StandInQuestions):
-    """The first answer is as it was when the question came, and arrives when `gate` opens."""
+    """The first answer has the state at the time of its question, and arrives when `gate` opens."""
 
     def list_page(self, question: ListPage) -> Page:
         if self.objects[question.instance] is LOCKED_OUT and self.gate is not None:
@@ -184,7 +184,7 @@ async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
         (None, "Wrong password for the keyring"),
     ],
 )
-async def test_each_way_that_a_keyring_stays_locked_has_its_words_and_the_vault_is_offered(
+async def test_each_reason_for_a_locked_keyring_has_its_text_and_the_vault_is_offered(
     refusal: ProviderError | None, words: str
 ) -> None:
     core = StoreScript(secret_service=LOCKED, vault=NONE)
@@ -220,7 +220,7 @@ async def test_a_keyring_without_collection_is_created_with_a_password_typed_twi
         assert calls_of(core, "create_store") == [("create_store", StoreBackend.SECRET_SERVICE)]
 
 
-async def test_a_store_that_hangs_is_chosen_with_its_cure_only() -> None:
+async def test_choosing_a_store_that_hangs_only_shows_its_fix() -> None:
     core = StoreScript(secret_service=StoreState.HUNG, vault=NONE)
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -237,7 +237,7 @@ async def test_a_store_that_hangs_is_chosen_with_its_cure_only() -> None:
 # A new passphrase
 
 
-async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_enter() -> None:
+async def test_the_quality_is_shown_while_typing_and_a_weak_passphrase_needs_a_second_enter() -> None:
     core = StoreScript(vault=NONE)
     app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -254,7 +254,7 @@ async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_en
         assert core.typed == ["password1"]
 
 
-async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
+async def test_keys_typed_ahead_land_in_their_own_field() -> None:
     from textual import events
 
     core = StoreScript(vault=NONE)
@@ -367,7 +367,7 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize(("state", "keys"), [(LOCKED, "u"), (NONE, "u"), (READY, "p")])
-async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(state: StoreState, keys: str) -> None:
+async def test_a_typed_passphrase_is_in_no_screenshot_and_no_clipboard(state: StoreState, keys: str) -> None:
     canary = "canary-typed-into-a-dialogue"
     core = StoreScript(vault=state)
     core.known_instances = [instance("local")]
@@ -397,7 +397,7 @@ async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(s
         assert canary not in pictures
 
 
-async def test_fields_are_empty_once_the_store_has_been_asked() -> None:
+async def test_fields_are_cleared_once_the_store_is_asked() -> None:
     core = StoreScript(vault=NONE)
     core.store_refusal = Dismissed("not this time")
     app = console(core, ScriptedQuestions())

@@ -1,4 +1,4 @@
-"""The console over a real keyring daemon and a real vault: unlocking, moving, the recovery kit."""
+"""The console with a real keyring daemon and a real vault: unlock, move, recovery kit."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in paths.config_dir.iterdir() if path.is_file())
 
 
-async def test_a_keyring_that_hangs_while_it_is_unlocked_leaves_the_console_quick_and_the_vault_is_offered(
+async def test_a_keyring_that_hangs_while_unlocking_does_not_block_the_console_and_the_vault_is_offered(
     paths: Paths, secret_service: SecretService
 ) -> None:
     core = Core(paths)

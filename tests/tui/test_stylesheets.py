@@ -1,4 +1,4 @@
-"""What the stylesheets name exists: a renamed class would silently lose its style."""
+"""Every class in a stylesheet exists: a renamed class would silently lose its style."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def classes() -> set[type[DOMNode]]:
-    """Every class that a style may name, once all of ours are loaded."""
+    """All classes that a style may name, with all of ours loaded."""
     for package in (screens, tui):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
@@ -43,7 +43,7 @@ def styles(known: set[type[DOMNode]]) -> Iterator[tuple[str, str]]:
             yield f"{cls.__module__}.{cls.__name__}", vars(cls)["DEFAULT_CSS"]
 
 
-def test_every_class_that_a_style_names_is_there() -> None:
+def test_every_class_in_a_stylesheet_exists() -> None:
     known = classes()
     names = {cls.__name__ for cls in known} | {part for cls in known for part in cls._css_type_names}
     unknown, seen = [], 0

@@ -1,4 +1,4 @@
-"""What is drawn: safe, and exactly as wide as it says."""
+"""Text for the screen is safe, and exactly as wide as asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANY = st.text(st.characters(), max_size=60)  # surrogates too
 
 
 @given(ANY)
-def test_nothing_that_acts_on_a_terminal_gets_through(text: str) -> None:
+def test_no_control_character_reaches_the_terminal(text: str) -> None:
     shown = safe(text)
     bad = {"Cc", "Cs", "Zl", "Zp"}
     assert not any(unicodedata.category(character) in bad for character in shown)
@@ -43,20 +43,20 @@ def test_cut_text_is_never_wider_than_asked(text: str, width: int) -> None:
     assert cell_len(fit(text, width, right=True)) == width
 
 
-def test_the_ending_of_a_name_stays() -> None:
+def test_the_end_of_a_name_stays() -> None:
     assert cut_middle("gogs-repositories-2026-11-22.tar", 20) == "gogs-repos…11-22.tar"
     assert cut_middle("short.tar", 20) == "short.tar"
     assert cut_middle("写真写真写真写真.jpg", 12) == "写真写….jpg"
 
 
-def test_done_is_told_in_the_unit_of_the_whole() -> None:
+def test_progress_is_shown_in_the_unit_of_the_total() -> None:
     assert done_of(0, 0) == "0 / 0 B"
     assert done_of(611 * 2**20, 2 * 2**30) == "0.60 / 2.00 GiB"
     assert done_of(41 * 2**20, 100 * 2**20) == "41.0 / 100 MiB"
 
 
 @pytest.mark.parametrize("moment", [float("inf"), float("nan"), 1e30, -1e30])
-def test_a_time_that_no_calendar_has_is_no_crash(moment: float) -> None:
+def test_a_time_outside_the_calendar_does_not_crash(moment: float) -> None:
     assert when(moment, 1.7e9) == "?"
 
 
@@ -73,7 +73,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
-def test_every_text_colour_can_be_read_on_every_ground(theme: object) -> None:
+def test_every_text_colour_is_readable_on_every_background(theme: object) -> None:
     values = vars(theme)
     roles = ("primary", "secondary", "warning", "error", "success", "accent", "foreground")
     for ground in (values["background"], values["surface"], values["panel"], values["variables"]["cursor-row"]):
@@ -83,7 +83,7 @@ def test_every_text_colour_can_be_read_on_every_ground(theme: object) -> None:
             assert contrast(values["variables"]["muted"], ground) >= 4.5
 
 
-def test_facts_are_left_out_whole_and_long_texts_broken_into_lines() -> None:
+def test_whole_facts_are_left_out_and_long_texts_wrap() -> None:
     assert whole_facts("sha-256 9f…e1 agrees · 4.0 s", 24) == "sha-256 9f…e1 agrees"
     assert whole_facts("much too long · short", 5) == "much too long"
     assert chopped("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]

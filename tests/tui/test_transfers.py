@@ -89,8 +89,8 @@ async def test_every_state_has_its_sign_and_its_words(size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
-async def test_what_waits_says_until_when_by_this_machine_s_clock(size: tuple[int, int]) -> None:
-    """By itself, or behind a pause that its service asked for."""
+async def test_a_waiting_item_says_until_when_in_local_time(size: tuple[int, int]) -> None:
+    """With and without a pause that its service asked for."""
     half_past = time.mktime((2026, 11, 27, 14, 32, 59, 0, 0, -1))
     busy = ErrorInfo("rate_limited", "slow down")
     core = StandInCore()
@@ -123,7 +123,7 @@ async def test_progress_moves_and_the_cursor_stays_on_its_transfer() -> None:
         assert screen.lower.border_title == "file-5.bin"
 
 
-async def test_pause_and_go_on() -> None:
+async def test_pause_and_resume() -> None:
     core = StandInCore()
     core.items = one_of_each()
     app = console(core)
@@ -148,7 +148,7 @@ async def test_retry_takes_the_selection() -> None:
         await until(pilot, lambda: "2 selected" not in screen_text(app))
 
 
-async def test_cancel_says_what_is_kept_and_enter_keeps_all() -> None:
+async def test_cancel_says_what_is_kept_and_enter_alone_cancels_nothing() -> None:
     core = StandInCore()
     core.items = one_of_each()
     app = console(core)
@@ -235,7 +235,7 @@ async def test_thousands_of_items_are_fetched_by_window() -> None:
         await until(pilot, lambda: screen.table.window[0] < 4700 and "  …" not in screen_text(app))
 
 
-async def test_a_queue_that_does_not_answer_is_said() -> None:
+async def test_a_queue_that_does_not_answer_is_reported() -> None:
     class Broken(StandInCore):
         def _act(self, verb: str, item_ids: Any) -> int:
             raise Transient("the worker does not answer")
@@ -249,7 +249,7 @@ async def test_a_queue_that_does_not_answer_is_said() -> None:
         await until(pilot, lambda: any("the worker does not answer" in each.message for each in app._notifications))
 
 
-async def test_hostile_names_and_messages_come_out_escaped() -> None:
+async def test_hostile_names_and_messages_are_escaped() -> None:
     core = StandInCore()
     name = "\x1b[2J[/]\u202ereversed.txt"
     error = ErrorInfo("transient", "\x1b]0;owned\x07 [bold]no[/] answer", "[/]\x9b31m", "[/]")
@@ -264,7 +264,7 @@ async def test_hostile_names_and_messages_come_out_escaped() -> None:
         assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
 
 
-async def test_nothing_to_show_says_where_to_begin() -> None:
+async def test_an_empty_queue_says_where_to_start() -> None:
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
@@ -284,14 +284,14 @@ async def test_the_strip_and_the_table_agree_on_totals() -> None:
         assert "▲ 2 uploading ▼ 1 downloading" in screen_text(app)
 
 
-def test_a_download_that_was_read_twice_says_that_it_was_no_more() -> None:
+def test_a_download_that_was_read_twice_claims_no_more() -> None:
     ended = item(1, ItemState.DONE, job_kind=JobKind.DOWNLOAD, proof=Proof.READ_TWICE, sha256=SHA)
     assert "read twice" in state_words(ended)[0]
     assert ("proof", "read twice; the service has no checksum", Tone.PROVED) in details(ended, 0.0)
 
 
 async def test_a_job_that_broke_off_counts_whenever_it_was_queued() -> None:
-    """No transfer of it may have failed; the user's own wish is no failure."""
+    """Even if none of its transfers failed; a cancellation by the user is not an error."""
     now, gone = time.time(), ErrorInfo("transient", "the listing broke off", "Queue it again.")
     core = StandInCore()
     core.jobs = [
@@ -311,7 +311,7 @@ async def test_a_job_that_broke_off_counts_whenever_it_was_queued() -> None:
         assert "as you wished" not in screen_text(app)
 
 
-async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
+async def test_a_queue_that_cannot_be_read_does_not_look_empty() -> None:
     core = StandInCore()
     follow, broken = core.queue.follow, [True]
 
@@ -353,4 +353,4 @@ async def test_a_notice_of_builds_is_shown_once() -> None:
         for _ in range(2):
             app.bridge._deliver(msgspec.structs.replace(app.bridge.snapshot, notice="The worker is another build"))
         await until(pilot, lambda: len(app._notifications) > 0)
-        assert [told.message for told in app._notifications] == ["The worker is another build"]
+        assert [note.message for note in app._notifications] == ["The worker is another build"]

@@ -1,4 +1,4 @@
-"""Every way a service goes wrong, in the console, over a real server: each has its own words and its own cure."""
+"""Failures of a real server in the console: each cause has its own message and fix."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tui.app import BackupConsole
 
 
 class Words(NamedTuple):
-    """What the console has to say: what happened, why, and what to do."""
+    """The expected texts: what happened, why, and how to fix it."""
 
     happened: str
     why: str
-    cure: str
+    fix: str
 
 
 TROUBLE = {
@@ -59,7 +59,7 @@ def closed_port() -> int:
 def in_trouble(
     paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """An instance for each trouble, keys from a profile as AWS keeps them. Returns the user's home."""
+    """Configure an instance for each failure, with keys from an AWS profile. Returns the user's home."""
     home = paths.config_dir.parent.parent
     (home / ".aws").mkdir(parents=True)
     profiles = {"good": SECRET_KEY, "bad": "wrong-" + SECRET_KEY}
@@ -83,7 +83,7 @@ def in_trouble(
 
 
 def flat(pilot: Any) -> str:
-    """The words of the right pane (and of the lines around), so that a sentence that was wrapped is found too."""
+    """The text of the right pane and the lines around it, joined, so that wrapped sentences are found."""
     lines = (line.rpartition("││")[2] for line in screen_text(pilot.app).splitlines())
     return " ".join(" ".join(lines).replace("│", " ").split())
 
@@ -94,17 +94,17 @@ async def sees(pilot: Any, *words: str) -> str:
 
 
 async def choose(pilot: Any, name: str) -> None:
-    """The instance `name` in Providers."""
+    """Select the instance `name` in Providers."""
     await pilot.press("1")
     await sees(pilot, "LAST CHECK")
     pilot.app.screen.listing.choose(name)
     await until(pilot, lambda: pilot.app.screen.selected.name == name)
 
 
-async def test_six_causes_have_six_messages_each_with_its_cure(
+async def test_six_causes_have_six_messages_each_with_its_fix(
     paths: Paths, in_trouble: Path, rclone_proxy: FaultProxy
 ) -> None:
-    """All of it on 80 columns and 24 lines without scrolling, in a check and in the browser."""
+    """The whole message fits on 80 columns and 24 lines, in a check and in the browser."""
     assert len({words.happened for words in TROUBLE.values()}) == len(TROUBLE)
     app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -124,8 +124,10 @@ async def test_six_causes_have_six_messages_each_with_its_cure(
             rclone_proxy.clear_faults()
 
 
-async def test_what_stalls_is_left_within_a_second(paths: Paths, in_trouble: Path, rclone_proxy: FaultProxy) -> None:
-    """A check and a listing by Esc, an upload by x; the setting would wait 300 s."""
+async def test_a_stalled_call_can_be_stopped_within_a_second(
+    paths: Paths, in_trouble: Path, rclone_proxy: FaultProxy
+) -> None:
+    """Esc stops a check and a listing, x an upload; the time limit in the settings is 300 s."""
     (in_trouble / "film.bin").write_bytes(b"f" * 200_000)
     app = BackupConsole(Core(paths), QuestionsClient(paths))
     took_s: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Two S3 instances with different endpoints side by side, in every mode of the console: rclone's server and moto's."""
+"""Two S3 instances with different endpoints in every mode of the console: rclone's server and moto's."""
 
 from __future__ import annotations
 

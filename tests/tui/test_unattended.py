@@ -1,4 +1,4 @@
-"""Jobs without you, set up from the console over the real core; and the ways that open the vault."""
+"""The set-up of unattended jobs in the console with the real core, and the slots of the vault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECOND = "yonder maple cobalt hinge"
 
 
 def words_on(app: BackupConsole) -> str:
-    """What a dialogue says, its lines joined."""
+    """The text of a dialogue, with its lines joined."""
     return " ".join(screen_text(app).replace("│", " ").split())
 
 
@@ -46,7 +46,7 @@ async def choose(pilot: Any, downs: int, first_field: str) -> None:
     await until(pilot, lambda: isinstance(pilot.app.focused, Input))
 
 
-async def test_each_way_is_told_with_what_it_protects_against(vault: Paths) -> None:
+async def test_each_way_shows_what_it_protects_against(vault: Paths) -> None:
     app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
@@ -63,7 +63,7 @@ async def test_each_way_is_told_with_what_it_protects_against(vault: Paths) -> N
         await sees(pilot, "a unit reads the credential")
 
 
-async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: Paths, tmp_path: Path) -> None:
+async def test_a_key_file_is_set_up_with_units_and_the_commands_left_to_run(vault: Paths, tmp_path: Path) -> None:
     units = tmp_path / "my units"
     app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(140, 42)) as pilot:
@@ -100,9 +100,9 @@ async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: P
 
 
 @pytest.mark.parametrize(
-    ("command", "told"), [("echo 'no end", "a quote is left open"), ("echo wrong", "does not open the vault")]
+    ("command", "expected"), [("echo 'no end", "a quote is left open"), ("echo wrong", "does not open the vault")]
 )
-async def test_a_command_that_cannot_be_is_told_and_nothing_is_set_up(vault: Paths, command: str, told: str) -> None:
+async def test_an_invalid_command_is_reported_and_nothing_is_set_up(vault: Paths, command: str, expected: str) -> None:
     core = Core(vault)
     core.credentials.unlock(PASSPHRASE)
     app = BackupConsole(core, QuestionsClient(vault))
@@ -110,7 +110,7 @@ async def test_a_command_that_cannot_be_is_told_and_nothing_is_set_up(vault: Pat
         await choose(pilot, 2, "Command")
         app.focused.value = command  # type: ignore[union-attr]
         await pilot.press("enter")
-        await sees(pilot, told)
+        await sees(pilot, expected)
         assert config.load(vault).store.password_command == ()
         app.focused.value = f"echo '{PASSPHRASE.reveal()}'"  # type: ignore[union-attr]
         await pilot.press("enter")
@@ -127,7 +127,7 @@ async def test_only_the_vault_opens_by_itself() -> None:
         await sees(pilot, "only the vault opens for unattended jobs", "→ s moves credentials to the vault.")
 
 
-async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Path) -> None:
+async def test_the_store_details_and_removing_a_slot(vault: Paths, tmp_path: Path) -> None:
     file = VaultFile(vault_path(vault))
     core = Core(vault)
     core.credentials.unlock(PASSPHRASE)

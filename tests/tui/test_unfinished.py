@@ -1,4 +1,4 @@
-"""What uploads that never ended have left, reached from Providers: listed with age and size, removed on request."""
+"""Unfinished uploads, opened from Providers: listed with age and size, removed on request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def opened(pilot: Any) -> None:
 
 @pytest.mark.few(1)
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
-async def test_they_are_listed_with_age_size_and_whose_they_are(
+async def test_unfinished_uploads_are_listed_with_age_size_and_owner(
     questions: ScriptedQuestions, size: tuple[int, int]
 ) -> None:
     app = console(ScriptedCore(), questions)
@@ -84,7 +84,7 @@ async def test_one_is_removed_after_a_question_that_starts_with_no(questions: Sc
         assert calls_of(questions, "remove_unfinished") == [("remove_unfinished", "aws_s3", EVIL)]
 
 
-async def test_what_a_transfer_of_ours_goes_on_with_is_kept(questions: ScriptedQuestions) -> None:
+async def test_an_upload_that_one_of_our_transfers_will_resume_is_kept(questions: ScriptedQuestions) -> None:
     app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
@@ -102,7 +102,7 @@ async def test_what_a_transfer_of_ours_goes_on_with_is_kept(questions: ScriptedQ
         assert [call[2] for call in calls_of(questions, "remove_unfinished")] == ["b", "c"]
 
 
-async def test_what_cannot_be_removed_says_why(questions: ScriptedQuestions) -> None:
+async def test_an_upload_that_cannot_be_removed_shows_the_reason(questions: ScriptedQuestions) -> None:
     questions.kept = PermissionDenied(f"this key may not remove {EVIL}", hint="Give it the right.")
     app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -115,7 +115,7 @@ async def test_what_cannot_be_removed_says_why(questions: ScriptedQuestions) -> 
         assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
 
 
-async def test_a_service_that_lists_none_says_what_becomes_of_them_and_nothing_left_is_said(
+async def test_a_service_that_cannot_list_unfinished_uploads_says_so_and_an_empty_list_too(
     questions: ScriptedQuestions,
 ) -> None:
     questions.left = Unsupported("Dropbox lists no unfinished uploads: it removes them by itself after seven days")

@@ -91,12 +91,12 @@ def last_check(info: InstanceInfo, report: ConnectionReport | None, now_s: float
     """The heading above the steps of a check. `report` is newer than the check in `info`."""
     at, passed = (report.checked_at, report.ok) if report else (info.checked_at, info.check_ok)
     if at is None:
-        said = ("none with these settings · t checks", STYLES[Tone.WAITING])
+        shown = ("none with these settings · t checks", STYLES[Tone.WAITING])
     elif passed:
-        said = (f"✔ passed {ago(at, now_s)}", STYLES[Tone.PROVED])
+        shown = (f"✔ passed {ago(at, now_s)}", STYLES[Tone.PROVED])
     else:
-        said = (f"✖ failed {ago(at, now_s)}", STYLES[Tone.FAILED])
-    return Content.assemble(("LAST CHECK  ", STYLES[Tone.MUTED]), said)
+        shown = (f"✖ failed {ago(at, now_s)}", STYLES[Tone.FAILED])
+    return Content.assemble(("LAST CHECK  ", STYLES[Tone.MUTED]), shown)
 
 
 def _fact(label: str, text: str, tone: Tone = Tone.PLAIN) -> Content:
