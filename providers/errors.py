@@ -33,6 +33,10 @@ LONGEST_WAIT_S: Final = 3600.0
 """Longer waits that a service asks for are cut to this; the service can ask again."""
 
 
+_LONGEST_MESSAGE: Final = 8000
+"""Characters. No path is as long; only text of a service is."""
+
+
 class ProviderError(Exception):
     """A storage operation failed.
 
@@ -57,6 +61,7 @@ class ProviderError(Exception):
         code: str = "",
         retry_after_s: float | None = None,
     ) -> None:
+        message = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]} ..."
         super().__init__(message)
         self.message = message
         own = hint or remedies

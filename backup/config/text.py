@@ -130,6 +130,8 @@ def _parse(text: str) -> dict[str, Any]:
         raise _Broken(error.msg[:1].lower() + error.msg[1:], error.lineno, error.colno) from error
     except RecursionError as error:
         raise _Broken("is nested too deeply") from error
+    except ValueError as error:  # Python converts no number of more than 4300 digits
+        raise _Broken("holds a number that is too long") from error
     if not isinstance(tree, dict):
         raise _Broken("must be an object: { ... }", 1)
     if twice:

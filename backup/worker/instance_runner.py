@@ -18,7 +18,7 @@ from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model.transfers import ItemKind, JobKind
 from backup.worker.context import WorkerContext
-from backup.worker.items import cleanups, transfer
+from backup.worker.items import cleanups, judgement, transfer
 from backup.worker.items.transfer import Transfer
 from backup.worker.items.unit import WorkUnit
 from backup.worker.progress import ItemProgress
@@ -326,13 +326,12 @@ class InstanceRunner:
         return outcomes
 
     def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
-        """Hold the queue if every item would fail alike: at once for credentials, after a few in a row for a server
-        that cannot be reached. A failure that jobs of another environment may not share holds only its own item."""
+        """Hold the queue if all items would fail alike: at once for credentials, else after a few failures in a row."""
         for outcome in outcomes:
             if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
                 self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)
                 return
-            if outcome.ending is Ending.WAITING and outcome.error and outcome.wait_until:
+            if outcome.ending is Ending.WAITING and outcome.wait_until and judgement.says_of_all(outcome.error):
                 self._passing_failures += 1
                 if self._passing_failures >= _TROUBLE:
                     self._hold(Hold(instance=self.instance, error=outcome.error, until=outcome.wait_until), refreshed)

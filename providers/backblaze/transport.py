@@ -88,7 +88,7 @@ class Transport(B2Http):  # type: ignore[misc]
             raise errors.NoJson(error.doc.encode()) from None
         except UnicodeDecodeError as error:
             raise errors.NoJson(error.object) from None
-        except RecursionError:  # nested too deeply
+        except (ValueError, RecursionError):  # a number of thousands of digits, or nested too deeply
             raise errors.NoJson(b"") from None
 
     def answer(self, url: str) -> tuple[int, bytes]:

@@ -146,7 +146,7 @@ def look(path: Path, beneath: Path | None) -> os.stat_result:
         if beneath is None:
             return os.stat(path)
         with walk.folder(path.parent, beneath) as at:
-            return os.stat(path.name, dir_fd=at, follow_symlinks=False)
+            return os.stat(path.name or ".", dir_fd=at, follow_symlinks=False)  # "/" has no name
     except OSError as error:
         raise from_os_error(error, path) from None
 

@@ -137,6 +137,7 @@ def test_a_newer_version_is_read_but_not_written(paths: Paths):
         ('{\n "version": 1', "line 2, column 14", "delimiter"),
         ('{"version": 1}\ngarbage', "line 2", "extra data"),
         ("[1]", "line 1", "must be an object"),
+        (f'{{"version": {"9" * 5000}}}', "", "holds a number that is too long"),
         ('{\n"version": "one"}', "line 2", "version: must be a whole number"),
         ('{\n"version": 1,\n"providers": []}', "line 3", "providers: must be an object"),
         ('{"version": 1,\n"providers": {\n"aws_s3": 7}}', "line 3", "providers.aws_s3: must be an object"),

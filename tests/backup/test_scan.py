@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backup.files import scan, targets
-from backup.model.transfers import ItemKind
+from backup.model.transfers import ItemKind, Selection
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled, Conflict, InvalidName, NotFound
 from providers.local.provider import LocalProvider
@@ -56,6 +56,14 @@ def test_names_of_chosen_paths(top: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(top / "a")
     assert set(walked(".")) == {"a/b/file"}
     assert set(walked(f"{top}/a/b/", "b/file")) == {"b/file", "file"}
+
+
+def test_the_root_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [entry for batch in scan.walk_local(["/"], selection=Selection(exclude=("/*",))) for entry in batch]
+    assert "root/etc" in {entry.name for entry in found}
+    assert all(entry.ruled_out for entry in found)
+    assert not any(entry.error for entry in found)
 
 
 def test_batches_are_bounded(tmp_path: Path) -> None:

@@ -168,6 +168,16 @@ def test_a_folder_that_no_service_can_hold_is_refused_before_anything_is_queued(
     assert "no transfers" in cli("transfers").out
 
 
+def test_an_empty_path_is_not_the_current_folder(cli: Cli, paths: Paths, tmp_path: Path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "file").write_bytes(b"1")
+    monkeypatch.chdir(tmp_path / "here")
+    result = cli("upload", "")
+    assert result.code == ExitCode.USAGE
+    assert "a PATH is empty" in result.err
+    assert cli("upload", ".").code == 0
+
+
 def test_where_nothing_can_be_stored_it_is_said_and_no_success(cli: Cli, tmp_path: Path):
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "links").mkdir()

@@ -128,3 +128,10 @@ def test_every_error_of_this_program_is_restored_with_its_kind() -> None:
             assert issubclass(cls, type(again)), cls
             found.add(cls.kind)
     assert {"vault_locked", "keyring_dismissed", "connection_lost", "worker"} < found
+
+
+def test_a_message_is_never_as_long_as_what_a_service_sent() -> None:
+    error = Transient("x" * 100_000)
+    assert len(error.message) < 10_000
+    assert str(error) == error.message
+    assert error.message.endswith(" ...")

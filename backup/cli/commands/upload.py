@@ -72,7 +72,7 @@ def command(
     "failed": [{"id", "name", "key", "state", "error", ...}], "worker": null, or why it does not run yet}
     """
     for typed in paths:
-        _refuse_file_named_as_folder(typed)
+        _refuse_mistyped(typed)
     name = session.default_provider(output, provider)
     sources = [Path(typed).absolute() for typed in paths]
     conflicts = IF_EXISTS[if_exists]
@@ -93,8 +93,11 @@ def command(
     return finish(session, output, job, plan, detach=detach)
 
 
-def _refuse_file_named_as_folder(typed: str) -> None:
-    """Raise NotFound for a file typed with a final '/' or '/.', which means a folder. A Path would drop it."""
+def _refuse_mistyped(typed: str) -> None:
+    """Raise NotFound for a file typed with a final '/' or '/.', which means a folder. A Path would drop it. Raise
+    UsageError for an empty path: an unset variable of a script must not mean the current folder."""
+    if not typed:
+        raise click.UsageError("a PATH is empty: name a file or a folder, or '.' for the current one")
     bare = typed.removesuffix(".").rstrip("/") if typed.endswith(("/", "/.")) else ""
     if bare and os.path.exists(bare) and not os.path.isdir(bare):
         raise NotFound(

@@ -40,7 +40,7 @@ def from_aws_process(printed: str, services: Services | None = None) -> ImportFi
     """
     try:
         tree: Any = json.loads(printed.removeprefix("\ufeff"))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         tree = None
     found = tree.get("Credentials", tree) if isinstance(tree, dict) else None
     if not isinstance(found, dict) or not found.get("AccessKeyId") or not found.get("SecretAccessKey"):

@@ -187,6 +187,8 @@ def _json(text: str) -> dict[str, Any]:
         ) from None
     except RecursionError:
         raise InvalidConfiguration("it is not a configuration: nested too deep", hint="Check the file.") from None
+    except ValueError:  # Python converts no number of more than 4300 digits
+        raise InvalidConfiguration("it is not a configuration: a number is too long", hint="Check the file.") from None
     if not isinstance(tree, dict):
         raise InvalidConfiguration("it is not a configuration: no JSON object", hint="Check the file.")
     return tree

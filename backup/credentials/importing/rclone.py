@@ -40,7 +40,7 @@ def _remotes(dump: str) -> dict[str, Remote]:
         raise InvalidConfiguration("this is rclone's encrypted configuration file itself", hint=_HINT)
     try:
         tree: Any = json.loads(dump.removeprefix("\ufeff"))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise InvalidConfiguration("it is not the JSON that rclone prints", hint=_HINT) from None
     if not isinstance(tree, dict) or not all(isinstance(remote, dict) for remote in tree.values()):
         raise InvalidConfiguration("it does not hold remotes", hint=_HINT)

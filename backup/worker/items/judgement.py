@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 import msgspec
 
@@ -16,6 +17,7 @@ from backup.journal.records import Ending, Item, Outcome
 from backup.journal.work import LONGEST_WAIT_S
 from providers.contract.report import ErrorInfo
 from providers.errors import (
+    NO_DESCRIPTORS,
     Authentication,
     Cancelled,
     Integrity,
@@ -34,6 +36,8 @@ _FIRST_WAIT_S: Final = 10.0
 _LONGEST_WAIT_S: Final = 900.0
 _SHORTEST_ASKED_S: Final = 1.0
 """A shorter wait is ignored: a service could otherwise be asked for ever without a pause."""
+_OWN_DISK: Final = frozenset(errno.errorcode.values()) - {errno.errorcode[number] for number in NO_DESCRIPTORS}
+"""Codes of errors that the service did not report."""
 PATIENCE_S: Final = 60.0
 """A longer wait requested by a service is recorded in the journal, and holds no connection."""
 
@@ -77,6 +81,11 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
 
 def waits_for_credentials(error: ProviderError) -> bool:
     return isinstance(error, (Authentication, CredentialStoreError))
+
+
+def says_of_all(error: ErrorInfo | None) -> TypeGuard[ErrorInfo]:
+    """Whether other items may fail alike: not if a file or disk of this machine failed, such as a bad sector."""
+    return error is not None and error.code not in _OWN_DISK
 
 
 def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
