@@ -73,7 +73,7 @@ def _of_vault(settings: StoreSettings) -> tuple[_Answer, ...]:
     else:
         opener = "systemd" if unlocking.systemd_gave_key() else ""
     reboot = f"{opener} opens it again" if opener else "it is locked until unlocked again"
-    jobs = _Answer(YesNo.PARTLY, "while a worker that has the key is running", (_SET_UP_UNATTENDED,))
+    jobs = _Answer(YesNo.PARTLY, "while a worker that has the key is running.", (_SET_UP_UNATTENDED,))
     files = _Answer(YesNo.YES, "it is encrypted (XChaCha20-Poly1305); as strong as its passphrase (argon2id)")
     if opener:
         jobs = _Answer(YesNo.YES, f"opened by {opener}")

@@ -64,7 +64,7 @@ class ChooseInstance(ChooseScreen[str]):
     def __init__(self, instances: Sequence[InstanceInfo], current: str) -> None:
         names = [info.name for info in instances]
         at = names.index(current) if current in names else 0
-        super().__init__("Browse which one?", [(info.name, _instance_line(info)) for info in instances], at=at)
+        super().__init__("Browse which provider?", [(info.name, _instance_line(info)) for info in instances], at=at)
 
 
 def _instance_line(info: InstanceInfo) -> Content:

@@ -524,7 +524,7 @@ async def test_another_instance_can_be_chosen(core: StandInCore, questions: Stan
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("i")
-        await until(pilot, lambda: "Browse which one?" in screen_text(app))
+        await until(pilot, lambda: "Browse which provider?" in screen_text(app))
         assert "disabled" in screen_text(app)
         await pilot.press("down", "enter")
         await until(pilot, lambda: "in-minio" in screen_text(app))

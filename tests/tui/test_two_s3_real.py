@@ -39,7 +39,7 @@ async def test_two_s3_instances_stand_side_by_side(paths: Paths, rclone_s3: S3Se
             await sees("services ready", "zebra.txt", f"aws_s3  {servers['aws_s3'][1]}")
             for name, (server, bucket) in servers.items():
                 await pilot.press("i")
-                await sees("Browse which one?", *servers)
+                await sees("Browse which provider?", *servers)
                 await pilot.press("home", *["down"] * (1 + list(servers).index(name)), "enter")
                 await sees(f"{name}  {bucket}", "Nothing is stored here yet.")
                 screen = app.screen

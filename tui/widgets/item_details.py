@@ -35,7 +35,7 @@ def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
         lines.append(("delete", there, Tone.PLAIN))
     else:
         lines += [("from", source, Tone.PLAIN), ("to", target, Tone.PLAIN)]
-        lines.append(("moved", done_of(item.bytes_done, item.size_bytes), Tone.PLAIN))
+        lines.append(("done", done_of(item.bytes_done, item.size_bytes), Tone.PLAIN))
     if item.attempts > 1:
         lines.append(("attempts", str(item.attempts), Tone.PLAIN))
     if item.sha256:
