@@ -1,5 +1,5 @@
-"""Every verb that prints JSON, run over a small local storage with a real worker and real credential stores: the keys
-of what it prints, and those of the configuration file that it leaves."""
+"""Runs of every verb that prints JSON, over a small local storage with a real worker and real credential stores: the
+keys it prints, and those of the configuration file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.servers.dropbox_server import APP_KEY, DropboxServer
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTED = frozenset({"calls", "call_classes", "counts", "choices"})
-"""Their keys are names of requests and states, or their entries are those of this machine."""
+"""Not recorded: the keys are names of requests and states, or the entries depend on this machine."""
 
 
 def keys(value: Any, path: str = "") -> Iterator[str]:
@@ -47,7 +47,7 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
 
 
 def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every verb with its whole name, in the order of --help."""
+    """Every verb with its full name, in the order of --help."""
     context = click.Context(group, info_name="homeserver-backup")
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -64,7 +64,7 @@ def verbs_with_json() -> set[str]:
 
 
 class Console:
-    """Command lines in this process, over places of their own below `home`."""
+    """Runs command lines in this process, with folders of their own below `home`."""
 
     def __init__(self, home: Path) -> None:
         self.paths = Paths(*(home / name / APP_NAME for name in ("config", "state", "data")))
@@ -73,7 +73,7 @@ class Console:
         self.config_keys: set[str] = set()
 
     def __call__(self, verb: str, *argv: str, stdin: str = "", passphrases: Iterable[str] = ()) -> Any:
-        """The document that `verb` printed; its keys are noted under `verb`."""
+        """The document that `verb` printed; its keys are recorded under `verb`."""
         unlocked_here(vault_path(self.paths)).lock()  # each command line is a process of its own
         handed: list[str] = []
         for option, text in zip(_PASSPHRASES, passphrases, strict=False):
@@ -104,7 +104,7 @@ def _pipe(text: str) -> str:
 
 
 def run_all(folder: Path) -> Console:
-    """Run every verb; `folder` is empty, and short enough for the path of a socket."""
+    """Run every verb. `folder` must be empty, and short enough for the path of a socket."""
     console = Console(folder / "home")
     bus = folder / "bus"
     bus.mkdir()
@@ -155,7 +155,7 @@ def _transfers(console: Console, folder: Path) -> None:
     console("delete", "photos/b.jpg", "--yes", "--dry-run")
     console("delete", "photos/b.jpg", "--yes")
     console("test-cycle", "--size", "1KiB")
-    (storage / "taken" / "b.jpg").mkdir(parents=True)  # no file can take the place of a folder
+    (storage / "taken" / "b.jpg").mkdir(parents=True)  # a file cannot replace a folder
     job = str(console("upload", str(photos / "b.jpg"), "--to", "taken/")["job"]["id"])
     for verb in ("pause", "resume", "retry", "cancel"):
         console(f"transfers {verb}", job)

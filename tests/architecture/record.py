@@ -1,8 +1,8 @@
-"""What the world outside may rely on, as sorted lines in `recorded/*.txt`.
+"""Public behaviour, recorded as sorted lines in `recorded/*.txt`.
 
     python -m tests.architecture.record
 
-writes them again. Whoever changes behaviour on purpose does so in the same commit.
+writes them again. Run it in the same commit as an intended change of public behaviour.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def journal() -> Iterator[str]:
 
 
 def plug_in_imports() -> Iterator[str]:
-    """Names that a module defines; and those that were recorded, as long as they can still be imported from it."""
+    """Names that a module defines, and recorded names that can still be imported from it."""
     known = [line.split() for line in recorded("plug_in_imports") if " " in line]
     for name in PLUG_IN_MODULES:
         module = importlib.import_module(name)
@@ -138,7 +138,7 @@ def stores() -> Iterator[str]:
 
 
 def of_runs(folder: Path) -> dict[str, set[str]]:
-    """What only real runs show."""
+    """Lists that only real runs can make."""
     console = json_runs.run_all(folder)
     return {
         "json_keys": {f"{verb}: {key}" for verb, found in console.json_keys.items() for key in found},
@@ -162,7 +162,7 @@ def recorded(name: str) -> list[str]:
 
 
 def differences(name: str, found: set[str]) -> list[str]:
-    """In plain words, what is missing from what was recorded and what is new; empty when nothing has changed."""
+    """Sentences about missing and new lines compared with the record; empty if nothing has changed."""
     before = set(recorded(name))
     return [
         *(f"missing, and users may rely on it: {line}" for line in sorted(before - found)),

@@ -1,4 +1,4 @@
-"""The documents: their lines fit on a screen, and the files that they name are there."""
+"""Documents: lines are not too long, and files named in them exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINKED = re.compile(r"\]\((?!\w+://|#)([^)#]+)")
 
 
 def long_lines(text: str) -> Iterator[str]:
-    """Tables, code and what cannot be broken (a link, an address) may be longer."""
+    """Lines that are too long, except tables, code and unbreakable text (a link, an address)."""
     fenced = False
     for line in text.splitlines():
         fenced ^= line.lstrip().startswith("```")
@@ -35,13 +35,13 @@ def test_lines_wrap(name: str) -> None:
     assert list(long_lines((ROOT / name).read_text())) == []
 
 
-def test_what_may_be_long_and_what_may_not() -> None:
+def test_tables_code_and_links_may_be_long() -> None:
     word, table, code = "word " * 25, f"| {'cell ' * 30} |", f"```\n{'code ' * 30}\n```"
     assert list(long_lines(f"{word}\n{table}\n{code}\n[text](https://{'a' * 120})\nshort")) == [word]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_files_that_are_named_are_there(name: str) -> None:
+def test_files_that_are_named_exist(name: str) -> None:
     text = (ROOT / name).read_text()
     missing = [path for path in NAMED.findall(text) if not (ROOT / path).exists()]
     prose = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)

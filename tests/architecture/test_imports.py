@@ -1,4 +1,4 @@
-"""What is loaded when, seen in processes of their own. The arrows between packages are import-linter's contracts."""
+"""Loaded modules, checked in separate processes. The arrows between packages are contracts of import-linter."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_contract_suite_is_described_and_served_without_pytest():
     assert "pytest" in loaded_by("import providers.testing.plugin")
 
 
-def test_the_process_that_draws_loads_no_sdk():
+def test_the_console_process_loads_no_sdk():
     screens = sorted(path.stem for path in (ROOT / "screens").glob("*.py") if path.stem != "__init__")
     everything = ", ".join(["tui.app", *(f"screens.{name}" for name in screens)])
     loaded = loaded_by(f"import {everything}")
@@ -59,7 +59,7 @@ def test_the_process_that_draws_loads_no_sdk():
     assert loaded & SDKS == set()
 
 
-def test_the_facade_loads_no_sdk_when_it_is_asked(tmp_path: Path):
+def test_the_core_loads_no_sdk_when_it_is_used(tmp_path: Path):
     statement = (
         "from pathlib import Path; from backup.system.paths import Paths; from backup.core.core import Core\n"
         f"base = Path({str(tmp_path)!r})\n"
@@ -85,8 +85,8 @@ def test_each_service_has_its_folder_in_the_common_form():
         assert loaded_by(f"import providers.{name}.settings") & SDKS == set()
 
 
-def test_a_child_never_takes_its_modules_from_where_the_user_stands(tmp_path: Path):
-    """`-m` without `-P` searches the working folder first, and a backup.py in one's home is likely enough."""
+def test_a_child_never_imports_from_the_current_folder(tmp_path: Path):
+    """`-m` without `-P` searches the current folder first, and a backup.py in a home folder is likely."""
     starts = re.compile(r"""executable[^\n]*?["']-m["']""")
     found = [line.strip() for path in (ROOT / "backup").rglob("*.py") for line in starts.findall(path.read_text())]
     assert found, "no child is started any more: drop this test"

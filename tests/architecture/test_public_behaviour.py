@@ -1,4 +1,4 @@
-"""What scripts, files and plug-ins rely on is what `recorded/` says. `record.py` writes it again."""
+"""Public behaviour, on which scripts, files and plug-ins rely, matches `recorded/`. `record.py` writes it again."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def changed(name: str, found: set[str]) -> str:
 
 
 @pytest.mark.parametrize("name", record.LISTS)
-def test_what_is_public_stays_as_recorded(name: str) -> None:
+def test_public_behaviour_stays_as_recorded(name: str) -> None:
     assert changed(name, set(record.LISTS[name]())) == ""
 
 
 @pytest.mark.parametrize("name", ["json_keys", "config"])
-def test_what_real_runs_print_and_keep_stays_as_recorded(name: str, of_runs: dict[str, set[str]]) -> None:
+def test_json_and_configuration_of_real_runs_stay_as_recorded(name: str, of_runs: dict[str, set[str]]) -> None:
     assert changed(name, of_runs[name]) == ""
 
 
@@ -41,7 +41,7 @@ def test_every_verb_that_prints_json_was_run() -> None:
     assert run == json_runs.verbs_with_json()
 
 
-def test_a_difference_is_said_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_reported_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "RECORDED", tmp_path)
     (tmp_path / "verbs.txt").write_text("list\nupload\n")
     assert record.differences("verbs", {"list", "upload"}) == []

@@ -1,4 +1,4 @@
-"""The core names neither verbs nor keys: a Remedy says what helps, and each front end words it."""
+"""The core names neither verbs nor keys: it gives a Remedy, and each front end words it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHELL: Final = {
     "backup/credentials/unattended/setup.py",
     "backup/queue/logind.py",
 }
-"""For a unit or another program: there the words are typed or run, and meant."""
+"""Modules that write commands for a unit or another program, where verbs are intended."""
 COMMANDS: Final = dict(json_runs.commands(program))
 PHRASES: Final = {name for name in COMMANDS if " " in name or "-" in name}
 FLAGS: Final = {
@@ -49,7 +49,7 @@ ALL: Final = [
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Every text of a module that is no docstring; what is formatted into one is NAME."""
+    """Every text of a module except docstrings; formatted values are replaced by NAME."""
     tree = ast.parse(path.read_text())
     seen = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -112,7 +112,7 @@ def test_an_error_advises_in_the_words_of_the_front_end(
         assert keys.advice(each) == in_the_console
 
 
-def test_what_an_error_says_itself_replaces_the_advice_of_its_class() -> None:
+def test_the_hint_of_an_error_replaces_that_of_its_class() -> None:
     assert InvalidConfiguration("no").remedies == (Remedy(Action.SET_SETTING),)
     hinted = InvalidConfiguration("no", hint="Look.")
     assert (hinted.hint, hinted.remedies) == ("Look.", ())
@@ -129,7 +129,7 @@ def test_a_remedy_crosses_processes_and_the_journal(remedy: Remedy) -> None:
     assert ErrorInfo.of(there.error()) == info
 
 
-def test_what_an_earlier_version_wrote_is_shown_as_text() -> None:
+def test_a_hint_of_an_earlier_version_is_shown_as_text() -> None:
     old = unpack(b'{"kind":"configuration","message":"no","hint":"Set it with set-config.","code":"region"}', ErrorInfo)
     assert (verbs.advice(old), keys.advice(old)) == ("Set it with set-config.",) * 2
     assert ErrorInfo.of(old.error()) == old
@@ -140,7 +140,7 @@ def test_a_remedy_of_a_later_version_is_read_as_unknown() -> None:
     assert unpack(later, ErrorInfo).remedies == (Remedy(Action.UNKNOWN, "nas"),)
 
 
-def test_json_has_the_words_in_the_hint_and_no_key_more() -> None:
+def test_json_has_the_remedy_in_the_hint_and_no_other_key() -> None:
     error = ErrorInfo("vault_locked", "no", "Look.", "", (Remedy(Action.UNLOCK_STORE),))
     found = verbs.in_json(msgspec.to_builtins({"items": [{"error": error}, {"error": None}]}))
     assert found == {

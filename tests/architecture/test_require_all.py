@@ -1,6 +1,6 @@
-"""REQUIRE_ALL=1, under which every tier runs: what is skipped has failed.
+"""REQUIRE_ALL=1, under which every tier runs: a skipped test fails.
 
-Samples are collected and reported through the hooks that this very run has for tests of this folder.
+Samples are collected and reported through the hooks of this test run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Reported = Callable[[str], pytest.TestReport]
 
 @pytest.fixture
 def collected(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
-    """What this run says of a module with this text when it collects it."""
+    """The collection report of a module with this text."""
     monkeypatch.syspath_prepend(tmp_path)
     names: list[str] = []
 
@@ -40,12 +40,12 @@ def collected(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytes
 
 @pytest.fixture
 def reported(collected: Collected, request: pytest.FixtureRequest) -> Reported:
-    """What it says of the test in such a module."""
+    """The report of the test in such a module."""
 
     def report(text: str) -> pytest.TestReport:
         (item,) = collected(text).result
         assert isinstance(item, pytest.Function)
-        if item.get_closest_marker("skip"):  # pytest raises before anything is set up, so that this run is undisturbed
+        if item.get_closest_marker("skip"):  # pytest raises before any set-up, so this run is not affected
             call = pytest.CallInfo.from_call(lambda: request.node.ihook.pytest_runtest_setup(item=item), when="setup")
         else:
             call = pytest.CallInfo.from_call(item.obj, when="call")
@@ -56,7 +56,7 @@ def reported(collected: Collected, request: pytest.FixtureRequest) -> Reported:
 
 
 @pytest.mark.parametrize("text", [IN_A_TEST, BY_A_MARK], ids=["in a test", "by a mark"])
-def test_a_skipped_test_fails_where_everything_is_required(
+def test_a_skipped_test_fails_if_everything_is_required(
     reported: Reported, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("REQUIRE_ALL", "1")
@@ -66,7 +66,7 @@ def test_a_skipped_test_fails_where_everything_is_required(
     assert "no server here" in str(report.longrepr)
 
 
-def test_a_skipped_module_fails_where_everything_is_required(
+def test_a_skipped_module_fails_if_everything_is_required(
     collected: Collected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUIRE_ALL", "1")
@@ -76,7 +76,7 @@ def test_a_skipped_module_fails_where_everything_is_required(
     assert "no server here" in str(report.longrepr)
 
 
-def test_elsewhere_a_skip_is_a_skip(collected: Collected, reported: Reported, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otherwise_a_skip_is_a_skip(collected: Collected, reported: Reported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUIRE_ALL", "")
     assert reported(IN_A_TEST).skipped
     assert reported(BY_A_MARK).skipped

@@ -1,4 +1,4 @@
-"""Parameters of SQL are nameless with a sequence, or named with a mapping: Python 3.14 takes no numbered ones."""
+"""SQL parameters are unnamed with a sequence, or named with a mapping: Python 3.14 accepts no numbered ones."""
 
 from __future__ import annotations
 

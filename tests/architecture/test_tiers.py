@@ -1,4 +1,4 @@
-"""The tiers of the suite (tests/tiers.py): each test of the contract meets the disk and one service."""
+"""The tiers of the suite (tests/tiers.py): each contract test runs over the disk and one service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Named:
-    """A harness, as far as tiers look at it."""
+    """The parts of a harness that tiers use."""
 
     name: str
     wire: object = None
@@ -27,14 +27,14 @@ PLUG_IN = Named("acme")
 WIRED = tuple(Named(name, object()) for name in ("s3 here", "s3 there", "b2", "dropbox", "drive"))
 
 
-def test_the_disk_and_one_service_are_met() -> None:
+def test_the_disk_and_one_service_are_chosen() -> None:
     for number in range(200):
         met = met_in_middle(f"test {number}", [LOCAL, PLUG_IN, *WIRED])
         assert LOCAL.name in met
         assert sum(harness.name in met for harness in WIRED) == 1
 
 
-def test_where_no_service_is_there_all_that_is_gets_met() -> None:
+def test_without_a_service_all_harnesses_are_chosen() -> None:
     assert met_in_middle("test", [PLUG_IN]) >= {PLUG_IN.name}
     assert met_in_middle("test", [LOCAL, PLUG_IN]) >= {LOCAL.name, PLUG_IN.name}
 
@@ -45,15 +45,15 @@ def test_every_service_gets_its_share() -> None:
     assert all(met[harness.name] > 80 for harness in (PLUG_IN, *WIRED))
 
 
-def test_one_service_more_changes_only_what_meets_it() -> None:
+def test_a_new_service_changes_only_the_tests_that_move_to_it() -> None:
     before, after = WIRED[:-1], WIRED
     for number in range(100):
         now = met_in_middle(f"test {number}", after)
         assert WIRED[-1].name in now or now == met_in_middle(f"test {number}", before)
 
 
-def test_every_test_of_the_contract_that_is_here_is_in_the_middle_tier(request: pytest.FixtureRequest) -> None:
-    """Whatever this run has collected: no test function is left to the full tier in all its harnesses."""
+def test_every_contract_test_is_in_the_middle_tier(request: pytest.FixtureRequest) -> None:
+    """No collected test function is left to the full tier for all its harnesses."""
     items = request.session.items
     left_out = beyond_middle(items)
     kept: dict[str, set[bool]] = defaultdict(set)
@@ -65,7 +65,7 @@ def test_every_test_of_the_contract_that_is_here_is_in_the_middle_tier(request: 
 
 @dataclass(frozen=True)
 class Item:
-    """A test, as far as tiers look at it."""
+    """The parts of a test that tiers use."""
 
     nodeid: str
     mark: pytest.Mark | None = None
@@ -78,7 +78,7 @@ def left_out(*items: Item) -> set[str]:
     return beyond_middle(cast(list[pytest.Item], items))
 
 
-def test_of_a_test_marked_few_the_middle_tier_runs_so_many_sets_of_parameters() -> None:
+def test_a_test_marked_few_runs_that_many_parameter_sets_in_the_middle_tier() -> None:
     nine = [Item(f"tests/a.py::test_nine[{number}]", pytest.mark.few(2).mark) for number in range(9)]
     other = Item("tests/a.py::test_other[1]", pytest.mark.few(2).mark)
     assert len(left_out(*nine, other)) == 7
@@ -86,11 +86,11 @@ def test_of_a_test_marked_few_the_middle_tier_runs_so_many_sets_of_parameters() 
     assert left_out(*reversed(nine)) == left_out(*nine)
 
 
-def test_what_is_marked_full_is_left_to_the_full_tier() -> None:
+def test_tests_marked_full_are_left_to_the_full_tier() -> None:
     assert left_out(Item("a", pytest.mark.full.mark), Item("b")) == {"a"}
 
 
-def test_modules_of_unit_tests_name_neither_server_nor_process_nor_console() -> None:
+def test_unit_test_modules_mention_no_server_process_or_console() -> None:
     modules = [path for path in TESTS.rglob("test_*.py") if is_unit(path)]
     assert len(modules) > 30
     assert not {path.parent.name for path in modules} & {"terminal", "security", "servers"}

@@ -1,4 +1,4 @@
-"""Command lines for tests: in this process where that is enough, in one of their own where processes matter."""
+"""Command lines for tests: in this process if that is enough, else in a process of their own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def cli(paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command line in this process; `stdin` is what is piped in."""
+    """Run a command line in this process; `stdin` is piped in."""
 
     def call(*argv: str, stdin: str = "") -> Result:
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
@@ -51,7 +51,7 @@ def cli(paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 @pytest.fixture
 def program(paths: Paths) -> Cli:
-    """Run a command line in a process of its own. `paths` has set where it finds its places."""
+    """Run a command line in a process of its own, with the folders of `paths`."""
 
     def call(*argv: str, stdin: str = "", environment: dict[str, str] | None = None) -> Result:
         done = subprocess.run(
@@ -76,14 +76,14 @@ def write_config(paths: Paths, **providers: dict[str, Any]) -> None:
 
 @pytest.fixture
 def aws_credentials(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers' key in a file of AWS's own chain, so that a test of something else needs no keyring."""
+    """The servers' key in AWS's own credentials file, so that the test needs no keyring."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     write_aws_credentials()
 
 
 def write_aws_credentials(secret: str = SECRET_KEY) -> None:
-    """Into the home of the test."""
+    """Write the key into the home of the test."""
     folder = Path.home() / ".aws"
     folder.mkdir(parents=True, exist_ok=True)
     lines = ("[default]", f"aws_access_key_id = {ACCESS_KEY}", f"aws_secret_access_key = {secret}")
@@ -91,7 +91,7 @@ def write_aws_credentials(secret: str = SECRET_KEY) -> None:
 
 
 def s3_instance(server: S3Server, bucket: str, *, port: int | None = None, **more: Any) -> dict[str, Any]:
-    """The configuration of an instance on a test server, quick to give up."""
+    """The configuration of an instance on a test server, with a short timeout and no retries."""
     return {
         "type": "aws_s3",
         "container": bucket,

@@ -1,4 +1,5 @@
-"""JSON may hold lone surrogates, which no database can: nothing hangs, and the journal is not called damaged for it."""
+"""JSON may contain lone surrogates, which no database can store: nothing hangs, and the journal is not called
+damaged."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ FIELDS = {
 def root(
     request: pytest.FixtureRequest, cli: Cli, paths: Paths, secret_service: SecretService, tmp_path: Path
 ) -> Iterator[Any]:
-    """The server of an enabled instance that has the service's name."""
+    """The server of an enabled instance named after the service."""
     harness = next(harness for harness in HARNESSES if harness.service == request.param)
     spec = registry.spec(harness.service).settings
     assert spec is not None
@@ -66,7 +67,7 @@ def replaced(found: Any, names: tuple[str, ...]) -> Any:
 
 
 def garbled(root: Any, *names: str) -> Rule:
-    """In all answers but those with content, these fields hold a lone surrogate."""
+    """Put a lone surrogate into these fields of all answers except those with content."""
 
     def edit(data: bytes) -> bytes:
         try:
@@ -80,7 +81,7 @@ def garbled(root: Any, *names: str) -> Rule:
     return rule
 
 
-def test_versions_and_accounts_that_are_no_text_lose_no_file(cli: Cli, root: Any, tmp_path: Path):
+def test_versions_and_accounts_that_are_not_text_lose_no_file(cli: Cli, root: Any, tmp_path: Path):
     root.plant({"d/a": b"1"})
     rule = garbled(root, *FIELDS[root.service])
     result = cli("download", "d/a", "--provider", root.service, "--to", str(tmp_path / "a"))
@@ -89,7 +90,7 @@ def test_versions_and_accounts_that_are_no_text_lose_no_file(cli: Cli, root: Any
 
 
 @pytest.mark.parametrize("root", ["dropbox"], indirect=True)
-def test_an_account_that_is_no_text_is_another_account(cli: Cli, root: Any, tmp_path: Path):
+def test_an_account_that_is_not_text_is_another_account(cli: Cli, root: Any, tmp_path: Path):
     root.plant({"d/a": b"1"})
     garbled(root, "account_id")
     result = cli("download", "d/a", "--provider", "dropbox", "--to", str(tmp_path / "a"))
@@ -97,13 +98,13 @@ def test_an_account_that_is_no_text_is_another_account(cli: Cli, root: Any, tmp_
     assert "but this provider belongs to" in result.err
 
 
-def test_an_etag_that_is_no_text_is_no_etag():
+def test_an_etag_that_is_not_text_is_ignored():
     assert RemoteFile(key="a", size_bytes=1, etag="\ud800").etag == ""
     assert RemoteFile(key="a", size_bytes=1, etag="\u00e9").etag == "\u00e9"
 
 
 def test_an_unforeseen_error_of_a_plug_in_ends_the_transfer(cli: Cli, paths: Paths, acme: Path, tmp_path: Path):
-    """Outside the transfer itself: while the worker asks whose the storage is."""
+    """The error comes outside the transfer itself, while the worker asks for the account."""
     module = tmp_path / "site" / "acme_storage.py"
     module.write_text(
         "from providers.local.provider import LocalProvider\n"

@@ -1,4 +1,4 @@
-"""The end says whether what was done is what was planned, and the exit code too."""
+"""The final message and the exit code say whether a transfer matched its plan."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
 
 
 def listed_twice(reply: Reply) -> Reply:
-    """The first object of a listing stands in it twice."""
+    """Put the first object into a listing twice."""
     begin, end = reply.body.find(b"<Contents>"), reply.body.find(b"</Contents>") + len(b"</Contents>")
     return reply.holding(reply.body[:end] + reply.body[begin:end] + reply.body[end:]) if begin >= 0 else reply
 
 
 @pytest.fixture
 def repeating(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
-    """A server whose listings name the first object twice."""
+    """A server whose listings contain the first object twice."""
     bucket = rclone_s3.new_bucket()
     for name in ("d/a", "d/b"):
         rclone_s3.put(bucket, name, b"content")
@@ -46,7 +46,7 @@ def repeating(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_c
 
 
 @pytest.mark.parametrize("verb", ["download", "delete"])
-def test_a_key_that_is_listed_twice_is_said_to_be(cli: Cli, repeating: str, tmp_path: Path, verb: str):
+def test_a_key_that_is_listed_twice_is_reported(cli: Cli, repeating: str, tmp_path: Path, verb: str):
     arguments = ["--to", str(tmp_path / "back")] if verb == "download" else ["--yes"]
     done = cli(verb, "d/", *arguments)
     assert done.code == ExitCode.CONFLICT, (done.out, done.err)
@@ -59,7 +59,7 @@ def test_a_key_that_is_listed_twice_is_said_to_be(cli: Cli, repeating: str, tmp_
         assert "listed more than once" in document.json()["job"]["error"]["message"]
 
 
-def test_what_was_chosen_twice_is_done_once_as_planned(cli: Cli, paths: Paths, tmp_path: Path):
+def test_a_path_chosen_twice_is_transferred_once_as_planned(cli: Cli, paths: Paths, tmp_path: Path):
     (paths.local_storage / "d").mkdir(parents=True)
     (paths.local_storage / "d" / "a").write_bytes(b"1")
     down = cli("download", "/", "d/", "--to", str(tmp_path / "back"))
@@ -70,7 +70,7 @@ def test_what_was_chosen_twice_is_done_once_as_planned(cli: Cli, paths: Paths, t
     assert "delete 1 file" in gone.out
 
 
-def test_two_objects_that_would_be_one_file_are_not_taken_for_one(cli: Cli, paths: Paths, tmp_path: Path):
+def test_two_objects_with_one_local_name_are_not_counted_as_one(cli: Cli, paths: Paths, tmp_path: Path):
     for name in ("x/f", "b/x/f"):
         (paths.local_storage / name).parent.mkdir(parents=True, exist_ok=True)
         (paths.local_storage / name).write_bytes(name.encode())
@@ -82,10 +82,10 @@ def test_two_objects_that_would_be_one_file_are_not_taken_for_one(cli: Cli, path
 @pytest.mark.few(2)
 @pytest.mark.parametrize(("planned", "there"), [(3, 2), (2, 3)])
 @pytest.mark.parametrize("verb", ["upload", "download", "delete"])
-def test_what_came_or_went_since_the_plan_is_said(
+def test_files_added_or_removed_since_the_plan_are_reported(
     cli: Cli, paths: Paths, tmp_path: Path, verb: str, planned: int, there: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """What the plan found is lost, as after an hour, so that the scan looks again."""
+    """The plan's findings are lost, as after an hour, so that the scan looks again."""
     source = tmp_path / "d" if verb == "upload" else paths.local_storage / "d"
     source.mkdir(parents=True)
     for number in range(planned):
@@ -115,10 +115,10 @@ def test_what_came_or_went_since_the_plan_is_said(
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("verb", ["upload", "download", "delete"])
-def test_other_names_in_the_same_number_are_said_too(
+def test_other_names_of_the_same_number_are_reported(
     cli: Cli, paths: Paths, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """Again the plan's findings are lost; what is there then is as much, and something else."""
+    """The plan's findings are lost again; as many other files are there then."""
     source = tmp_path / "d" if verb == "upload" else paths.local_storage / "d"
     source.mkdir(parents=True)
     for name in ("a", "b"):
@@ -184,7 +184,7 @@ def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, path
         assert gone.json()["job"]["skipped_special"] == 2
 
 
-def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
+def test_an_interrupted_scan_is_not_a_difference(paths: Paths, tmp_path: Path):
     from backup.journal import Journal, jobs
     from backup.journal.records import Destination, JobRequest, NewItem, Planned
     from backup.model.transfers import JobKind
@@ -206,8 +206,8 @@ def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
     assert "1 name listed more than once, used once: d/c" in error.message
 
 
-def test_names_that_are_refused_make_no_difference_to_the_plan(cli: Cli, tmp_path: Path):
-    """Files and empty folders alike: the plan has named them, and each fails by itself."""
+def test_refused_names_are_not_a_difference(cli: Cli, tmp_path: Path):
+    """Files and empty folders: the plan has listed them, and each fails by itself."""
     reserved = ".homeserver-backup-0123456789abcdef-01234567-01234567.partial"
     (tmp_path / "d" / "sub" / reserved).mkdir(parents=True)
     (tmp_path / "d" / reserved).write_bytes(b"1")
@@ -221,7 +221,7 @@ def test_names_that_are_refused_make_no_difference_to_the_plan(cli: Cli, tmp_pat
     assert {item["key"].rpartition("/")[0] for item in document["failed"]} == {"d", "d/sub"}
 
 
-def test_a_folder_that_fails_while_the_scan_goes_on_is_no_difference(paths: Paths):
+def test_a_folder_that_fails_during_the_scan_is_not_a_difference(paths: Paths):
     from backup.journal import Journal, items, jobs
     from backup.journal.records import Destination, Ending, JobRequest, NewItem, Outcome, Planned
     from backup.model.transfers import ItemKind, JobKind
@@ -241,7 +241,7 @@ def test_a_folder_that_fails_while_the_scan_goes_on_is_no_difference(paths: Path
         assert differences.error(tx) is None
 
 
-def test_a_marker_of_a_folder_that_cannot_be_here_is_no_file_more(
+def test_a_marker_of_an_impossible_folder_is_not_counted_as_a_file(
     cli: Cli, paths: Paths, moto_s3: S3Server, aws_credentials: None, tmp_path: Path
 ):
     bucket = moto_s3.new_bucket()
@@ -254,10 +254,10 @@ def test_a_marker_of_a_folder_that_cannot_be_here_is_no_file_more(
     assert [item["key"] for item in down.json()["failed"]] == ["d/../"]
 
 
-def test_an_object_with_content_that_is_named_as_a_folder_is_not_taken_for_an_empty_one(
+def test_an_object_with_content_that_is_named_as_a_folder_is_not_left_out_silently(
     cli: Cli, paths: Paths, moto_s3: S3Server, aws_credentials: None, tmp_path: Path
 ):
-    """As a web page may be called: its bytes would be left out without a word."""
+    """A web page may have such a name; its bytes would be lost."""
     bucket = moto_s3.new_bucket()
     moto_s3.put(bucket, "site/page/", b"<html>")
     moto_s3.put(bucket, "site/page/below", b"1")
@@ -272,7 +272,7 @@ def test_an_object_with_content_that_is_named_as_a_folder_is_not_taken_for_an_em
 
 
 def test_links_and_pipes_among_stored_files_are_counted_as_left_out(cli: Cli, paths: Paths, tmp_path: Path):
-    """Local storage is a folder, into which anything can be put."""
+    """Local storage is a folder, which may contain anything."""
     folder = paths.local_storage / "d"
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(b"content")
@@ -298,7 +298,7 @@ Meanwhile = Callable[[Callable[[], None]], None]
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
-    """Has something happen between a plan and its transfer."""
+    """Runs a function between a plan and its transfer."""
 
     def between(happens: Callable[[], None]) -> None:
         for name in ("queue_upload", "queue_download"):
@@ -316,10 +316,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
 @pytest.mark.few(2)
 @pytest.mark.parametrize("looks_again", [False, True])
 @pytest.mark.parametrize(("before", "after", "code"), [(3, 8, 0), (8, 3, ExitCode.CONFLICT), (8, 0, ExitCode.CONFLICT)])
-def test_a_file_with_more_bytes_than_planned_is_said_and_one_with_fewer_is_not_as_planned(
+def test_a_larger_file_is_reported_and_a_smaller_one_differs_from_its_plan(
     cli: Cli, paths: Paths, tmp_path: Path, before: int, after: int, code: int, looks_again: bool, meanwhile: Meanwhile
 ):
-    """What was written since the plan is stored too; what was planned and is gone is not."""
+    """Bytes written since the plan are stored too; bytes planned and gone are not."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d/same").write_bytes(b"12")
     (tmp_path / "d/log").write_bytes(b"x" * before)
@@ -346,10 +346,10 @@ def test_a_file_with_more_bytes_than_planned_is_said_and_one_with_fewer_is_not_a
 @pytest.mark.few(2)
 @pytest.mark.parametrize("looks_again", [False, True])
 @pytest.mark.parametrize(("before", "after"), [(3, 8), (8, 3)])
-def test_a_download_of_another_size_is_not_as_planned(
+def test_a_download_of_another_size_differs_from_its_plan(
     cli: Cli, paths: Paths, tmp_path: Path, before: int, after: int, looks_again: bool, meanwhile: Meanwhile
 ):
-    """What was chosen is not what came, whichever has more bytes."""
+    """The object is not the planned one, whether it is larger or smaller."""
     (paths.local_storage / "d").mkdir(parents=True)
     (paths.local_storage / "d/same").write_bytes(b"12")
     (paths.local_storage / "d/a").write_bytes(b"x" * before)
@@ -370,7 +370,7 @@ def test_a_download_of_another_size_is_not_as_planned(
     assert (tmp_path / "d/a").stat().st_size == after
 
 
-def test_one_file_that_shrank_is_not_made_up_for_by_another_that_grew(cli: Cli, tmp_path: Path, meanwhile: Meanwhile):
+def test_a_file_that_shrank_is_not_offset_by_one_that_grew(cli: Cli, tmp_path: Path, meanwhile: Meanwhile):
     (tmp_path / "d").mkdir()
     for name, size in (("a", 5), ("b", 3)):
         (tmp_path / "d" / name).write_bytes(b"x" * size)
@@ -386,7 +386,7 @@ def test_one_file_that_shrank_is_not_made_up_for_by_another_that_grew(cli: Cli, 
 
 
 def test_bytes_found_by_a_second_look_are_counted_once(paths: Paths):
-    """A scan may end twice, when its worker is killed before that is recorded."""
+    """A scan may end twice if its worker is killed before the end is recorded."""
     from backup.journal import Journal, jobs, views
     from backup.journal.records import Destination, JobRequest, NewItem, Planned
     from backup.model.transfers import JobKind

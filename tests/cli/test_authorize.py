@@ -1,4 +1,5 @@
-"""`authorize`: each way, and each of its ends, against the services' own OAuth endpoints; secrets in a real keyring."""
+"""`authorize`: each method and each outcome, against OAuth endpoints like the services' own; secrets in a real
+keyring."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def drive(cli: Cli, secret_service: SecretService) -> Iterator[DriveServer]:
 
 @pytest.fixture
 def at_the_address(monkeypatch: pytest.MonkeyPatch) -> Browser:
-    """Does something, in a thread, with the address that is shown."""
+    """Runs a function in a thread with the address that is shown."""
 
     def register(act: Callable[[str], object]) -> None:
         def shown(url: str) -> None:
@@ -57,7 +58,7 @@ def at_the_address(monkeypatch: pytest.MonkeyPatch) -> Browser:
 
 @pytest.fixture
 def pasting(monkeypatch: pytest.MonkeyPatch) -> Browser:
-    """What comes on standard input is made from the address that is shown."""
+    """Makes standard input from the address that is shown."""
 
     def register(act: Callable[[str], object]) -> None:
         brought: list[str] = []
@@ -68,7 +69,7 @@ def pasting(monkeypatch: pytest.MonkeyPatch) -> Browser:
 
 
 def secrets_in(result: Result, paths: Paths) -> list[str]:
-    """Whatever looks like a token in what is shown or kept in files."""
+    """Everything that looks like a token in the output or in files."""
     texts = [result.out, result.err, paths.config_file.read_text()]
     texts += [file.read_text() for file in paths.logs_dir.iterdir()]
     return [found for text in texts for found in re.findall(r"1//\S+|ya29\.\S+|sl\.\S+|GOCSPX\S+", text)]
@@ -83,7 +84,7 @@ def test_a_pasted_code_of_dropbox(cli: Cli, paths: Paths, dropbox: DropboxServer
     assert secrets_in(result, paths) == []
 
 
-def test_the_address_is_shown_as_text_where_it_is_no_terminal(cli: Cli, dropbox: DropboxServer):
+def test_the_address_is_shown_as_text_without_a_terminal(cli: Cli, dropbox: DropboxServer):
     result = cli("authorize", "dropbox", stdin="not-a-code-of-theirs\n")
     assert result.code == ExitCode.AUTHENTICATION
     assert f"\n{dropbox.url}/oauth2/authorize?" in result.err
@@ -91,7 +92,7 @@ def test_the_address_is_shown_as_text_where_it_is_no_terminal(cli: Cli, dropbox:
     assert "expired" in result.err
 
 
-def test_nothing_brought_back_is_a_wrong_use(cli: Cli, dropbox: DropboxServer):
+def test_empty_standard_input_is_a_usage_error(cli: Cli, dropbox: DropboxServer):
     assert cli("authorize", "dropbox").code == ExitCode.USAGE
 
 
@@ -105,8 +106,8 @@ def test_a_pasted_address_of_google(cli: Cli, paths: Paths, drive: DriveServer, 
     assert ACCOUNT in paths.config_file.read_text()
 
 
-def test_an_authorisation_that_names_its_end_is_expiring(cli: Cli, drive: DriveServer, pasting: Browser):
-    drive.authority.in_testing = True  # Google ends those after seven days
+def test_an_authorisation_with_an_end_is_expiring(cli: Cli, drive: DriveServer, pasting: Browser):
+    drive.authority.in_testing = True  # Google ends these after seven days
     pasting(browse)
     result = cli("authorize", "google_drive", "--json")
     assert abs(result.json()["expires_at"] - time.time() - 604_799) < 600
@@ -114,7 +115,7 @@ def test_an_authorisation_that_names_its_end_is_expiring(cli: Cli, drive: DriveS
     assert (entry["state"], entry["expires_at"]) == ("expiring", result.json()["expires_at"])
 
 
-def test_nobody_signs_in_for_a_grant_that_cannot_be_kept(
+def test_without_a_store_for_the_grant_no_address_is_shown(
     cli: Cli, dropbox: DropboxServer, secret_service: SecretService, pasting: Browser
 ):
     asked: list[str] = []
@@ -141,17 +142,17 @@ def test_on_another_device(
     cli: Cli, drive: DriveServer, monkeypatch: pytest.MonkeyPatch, decision: str, code: int, word: str
 ):
     drive.authority.interval_s = 0
-    told: list[str] = []
+    notes: list[str] = []
 
     def noted(text: str) -> None:
-        told.append(text)
+        notes.append(text)
         if found := re.search(r"code: (\S+)", text):
             drive.authority.decide(found[1], decision)
 
     monkeypatch.setattr(diagnostics, "note", noted)
     result = cli("authorize", "google_drive", "--method", "device")
-    assert result.code == code, told
-    assert word in "\n".join(told)
+    assert result.code == code, notes
+    assert word in "\n".join(notes)
 
 
 def test_denied(cli: Cli, drive: DriveServer, pasting: Browser):
@@ -200,7 +201,7 @@ def test_a_link_and_a_code_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_a_qr_code_is_one():
-    """The three finder patterns stand where they belong, whatever the text is."""
+    """The three finder patterns are in their places for any text."""
     rows = qr.rows("https://accounts.example.com/o/oauth2/v2/auth?" + "x" * 400)
     assert len({len(row) for row in rows}) == 1
     finder = ["█▀▀▀▀▀█", "█ ███ █", "█ ▀▀▀ █", "▀▀▀▀▀▀▀"]

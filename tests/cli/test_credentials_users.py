@@ -1,4 +1,4 @@
-"""Credentials of an ordinary user, while these tests run as root: a vault of his own, and a keyring of his own."""
+"""Credentials of an ordinary user, while these tests run as root: the user's own vault and keyring."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def as_user(
     return done
 
 
-def test_an_ordinary_user_has_a_vault_of_his_own(users_home: Path):
+def test_an_ordinary_user_has_their_own_vault(users_home: Path):
     folder = users_home / ".config" / "homeserver-backup"
     folder.mkdir(parents=True, mode=0o700)
     VaultFile(folder / "vault.json", cost=CHEAP).create(PASSPHRASE)
@@ -76,7 +76,7 @@ def test_an_ordinary_user_has_a_vault_of_his_own(users_home: Path):
     assert "cannot be read" in foreign["status"]["detail"]
 
 
-def test_an_ordinary_user_has_a_keyring_of_his_own(users_home: Path):
+def test_an_ordinary_user_has_their_own_keyring(users_home: Path):
     service = SecretService(users_home, as_user=AS_USER)
     try:
         service.start(password=None)

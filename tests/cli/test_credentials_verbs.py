@@ -1,4 +1,4 @@
-"""`credentials`, and what the other verbs do with a vault: opened by a descriptor or by itself, never hanging."""
+"""`credentials`, and other verbs with a vault that is opened by descriptor, by key or not at all, and never hangs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.credentials_fixture import SecretService
 
 
 def fd_with(text: str) -> int:
-    """A pipe's end from which that text is read, once."""
+    """The reading end of a pipe that contains `text`."""
     reader, writer = os.pipe()
     os.write(writer, text.encode() + b"\n")
     os.close(writer)
@@ -32,7 +32,7 @@ def fd_with(text: str) -> int:
 
 @pytest.fixture
 def cheap_vault(paths: Paths) -> Iterator[Paths]:
-    """A locked vault that costs nothing to open."""
+    """A locked vault that is cheap to open."""
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
     with config.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)
@@ -42,7 +42,7 @@ def cheap_vault(paths: Paths) -> Iterator[Paths]:
 
 @pytest.fixture
 def opened(cli: Cli, cheap_vault: Paths) -> Callable[..., int]:
-    """Arguments that let a command line open that vault: a fresh descriptor for each."""
+    """Arguments that let a command open that vault: a fresh descriptor for each call."""
 
     def number() -> int:
         unlocked_here(vault_path(cheap_vault)).lock()  # each command line is a process of its own
@@ -51,7 +51,7 @@ def opened(cli: Cli, cheap_vault: Paths) -> Callable[..., int]:
     return number
 
 
-def test_a_vault_from_nothing(cli: Cli, paths: Paths):
+def test_a_vault_is_created(cli: Cli, paths: Paths):
     refused = cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n")
     assert refused.code == ExitCode.CREDENTIAL_STORE
     assert "credentials create-vault" in refused.err
@@ -66,20 +66,20 @@ def test_a_vault_from_nothing(cli: Cli, paths: Paths):
     unlocked_here(vault_path(paths)).lock()
 
 
-def test_a_locked_vault_is_an_exit_code_and_not_a_prompt_that_nobody_sees(cli: Cli, cheap_vault: Paths):
+def test_a_locked_vault_is_an_exit_code_and_not_a_hidden_prompt(cli: Cli, cheap_vault: Paths):
     for verb in (["set-credentials", "aws_s3"], ["credentials", "unlock"], ["credentials", "recovery-kit", "--yes"]):
         done = cli(*verb, stdin="x\n")
         assert done.code in {ExitCode.CREDENTIAL_STORE, 0}, verb
     assert cli("set-credentials", "aws_s3", stdin="x\n").code == ExitCode.CREDENTIAL_STORE
 
 
-def test_wrong_passphrases_say_what_is_lost_and_what_is_not(cli: Cli, cheap_vault: Paths):
+def test_a_wrong_passphrase_says_what_would_be_lost(cli: Cli, cheap_vault: Paths):
     wrong = cli("credentials", "unlock", "--passphrase-fd", str(fd_with("not it")))
     assert wrong.code == ExitCode.CREDENTIAL_STORE
     assert "No backup is lost" in wrong.err
     assert "not it" not in wrong.err.replace("does not", "")
     right = cli("credentials", "unlock", "--passphrase-fd", str(fd_with(PASSPHRASE.reveal())))
-    assert (right.code, "the next command asks again" in right.out) == (0, True)  # no worker is at work
+    assert (right.code, "the next command asks again" in right.out) == (0, True)  # no worker runs
     empty = cli("credentials", "unlock", "--passphrase-fd", str(fd_with("")))
     assert empty.code == ExitCode.CREDENTIAL_STORE
     assert cli("credentials", "unlock", "--passphrase-fd", "77").code == ExitCode.CREDENTIAL_STORE
@@ -124,7 +124,7 @@ def test_password_command_opens_it_by_itself(cli: Cli, cheap_vault: Paths, tmp_p
     assert cli("credentials", "doctor", "--json").json()["findings"]
 
 
-def test_a_key_file_and_the_units_for_it(cli: Cli, cheap_vault: Paths, opened: Callable[[], int], tmp_path: Path):
+def test_a_key_file_and_its_units(cli: Cli, cheap_vault: Paths, opened: Callable[[], int], tmp_path: Path):
     units, key = tmp_path / "units", tmp_path / "vault.key"
     arguments = [
         "credentials",
@@ -169,7 +169,7 @@ def test_a_key_file_and_the_units_for_it(cli: Cli, cheap_vault: Paths, opened: C
     assert finding["verdict"] == "ok"
 
 
-def test_units_for_systemds_credential_and_for_the_boot(cli: Cli, opened: Callable[[], int], tmp_path: Path):
+def test_units_for_systemds_credential_and_for_boot(cli: Cli, opened: Callable[[], int], tmp_path: Path):
     system = cli(
         "credentials", "unattended", "systemd", "--units", str(tmp_path / "system"), "--user", "root",
         "--job", "upload /srv --provider minio", "--json", "--passphrase-fd", str(opened()),
@@ -232,7 +232,7 @@ def test_another_passphrase_and_a_new_key(cli: Cli, cheap_vault: Paths, opened: 
     stale = cli("set-credentials", "aws_s3", stdin="secret-1\n")
     assert stale.code == ExitCode.CREDENTIAL_STORE
     again = cli("set-credentials", "aws_s3", "--passphrase-fd", str(opened()), stdin="secret-1\n")
-    assert again.code == 0, again.err  # a key that fits no more keeps nobody out who has the passphrase
+    assert again.code == 0, again.err  # an outdated key does not lock out a user with the passphrase
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_the_sessions_keyring_from_the_terminal(cli: Cli, secret_service_bus: Se
     assert none_yet.code == ExitCode.CREDENTIAL_STORE
     assert "credentials create-keyring" in none_yet.err
     for verb in ("add-passphrase", "renew-key"):
-        refused = cli("credentials", verb)  # asks for nothing that would be of no use
+        refused = cli("credentials", verb)  # asks for nothing useless
         assert (refused.code, "there is no vault yet" in refused.err) == (ExitCode.CREDENTIAL_STORE, True)
     made = cli("credentials", "create-keyring", "--passphrase-fd", str(fd_with("correct horse")), "--json")
     assert made.json()["state"] == "ready"
@@ -283,7 +283,7 @@ def test_the_sessions_keyring_from_the_terminal(cli: Cli, secret_service_bus: Se
     assert cli("credentials", "lock", "--json").json()["state"] == "locked"
 
 
-def test_imports_move_secrets_and_blank_them_after_a_question(
+def test_imports_move_secrets_and_blank_them_if_the_user_agrees(
     cli: Cli, paths: Paths, opened: Callable[[], int], tmp_path: Path
 ):
     earlier = tmp_path / "earlier.json"
@@ -317,11 +317,11 @@ def test_imports_move_secrets_and_blank_them_after_a_question(
     assert piped.json()["saved"][0]["name"] == "aws_s3-2", piped.err
     dump = json.dumps({"work": {"type": "s3", "access_key_id": "AK3", "secret_access_key": "sec-3", "region": "r"}})
     twin = cli("credentials", "import", "rclone", "--yes", "--json", stdin=dump).json()
-    assert twin["saved"][0]["name"] == "work-2"  # what is there is never changed
+    assert twin["saved"][0]["name"] == "work-2"  # existing providers are never changed
     assert "sec-" not in paths.config_file.read_text()
 
 
-def test_the_recovery_kit_goes_to_standard_output_and_nowhere_else(cli: Cli, paths: Paths, opened: Callable[[], int]):
+def test_the_recovery_kit_goes_to_standard_output_only(cli: Cli, paths: Paths, opened: Callable[[], int]):
     write_config(paths, minio={"type": "aws_s3", "container": "bucket", "endpoint_url": "http://127.0.0.1:9"})
     with config.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)

@@ -32,7 +32,7 @@ CHOSEN = {harness.service: harness for harness in HARNESSES}
 def configured(
     request: pytest.FixtureRequest, cli: Cli, paths: Paths, secret_service: SecretService, tmp_path: Path
 ) -> Iterator[list[str]]:
-    """Instances of the services that the test names, on their servers, with the secrets in a keyring."""
+    """Instances of the services named by the test, on their servers, with secrets in a keyring."""
     from contextlib import ExitStack
 
     from backup.core.core import Core
@@ -73,7 +73,7 @@ def test_all_five_are_checked_together(program: Cli, configured: list[str]):
     assert all(each["ok"] and len(each["steps"]) == 5 for each in found.values())
 
 
-def test_the_enabled_ones_are_checked_at_the_same_time(
+def test_enabled_providers_are_checked_in_parallel(
     program: Cli,
     paths: Paths,
     moto_s3: S3Server,
@@ -82,7 +82,7 @@ def test_the_enabled_ones_are_checked_at_the_same_time(
     rclone_proxy: FaultProxy,
     aws_credentials: None,
 ):
-    """Both answers are held back until both were asked; the table tells step and time, then cause and cure."""
+    """Both answers are held back until both were asked. The table has step and time, then cause and fix."""
     wrong = s3_instance(moto_s3, "no-such-bucket", port=moto_proxy.port, timeout=60)
     right = s3_instance(rclone_s3, rclone_s3.new_bucket(), port=rclone_proxy.port, timeout=60)
     idle = {**right, "enabled": False}
@@ -106,7 +106,7 @@ def test_the_enabled_ones_are_checked_at_the_same_time(
     assert "not checked, because not enabled: idle" in result.err
 
 
-def test_clashing_names_are_told_in_the_plan(paths: Paths, capsys: pytest.CaptureFixture[str]):
+def test_clashing_names_are_in_the_plan(paths: Paths, capsys: pytest.CaptureFixture[str]):
     plan = TransferPlan(
         kind=JobKind.UPLOAD, instance="dropbox", destination="dropbox:/", files=2, folders=0, size_bytes=2, clashes=1,
         clashing_names=("a\x1b",),

@@ -1,4 +1,4 @@
-"""`test-cycle`: every step shown, and nothing left behind, whatever happens."""
+"""`test-cycle`: every step is shown, and nothing is ever left behind."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
         ("scan", "list", PermissionDenied("no ListBucket"), ExitCode.PERMISSION),
     ],
 )
-def test_the_step_that_failed_is_told_and_nothing_is_left(
+def test_the_failed_step_is_reported_and_nothing_is_left(
     cli: Cli, memory: MemoryStore, call: str, step: str, error: Exception, code: ExitCode
 ):
     def fail(name: str, _: object) -> None:
@@ -84,7 +84,7 @@ def test_the_step_that_failed_is_told_and_nothing_is_left(
     assert memory.sessions == {}
 
 
-def test_what_cannot_be_removed_is_named_with_the_command_that_does(cli: Cli, memory: MemoryStore):
+def test_a_file_that_cannot_be_removed_is_named_with_the_command_to_do_it(cli: Cli, memory: MemoryStore):
     def fail(name: str, _: object) -> None:
         if name in {"remove", "remove_many"}:
             raise PermissionDenied("no DeleteObject")
@@ -97,7 +97,7 @@ def test_what_cannot_be_removed_is_named_with_the_command_that_does(cli: Cli, me
     assert f"delete --provider local {document['key']}" in result.err
 
 
-def test_bytes_that_come_back_changed_are_not_a_success(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
+def test_downloaded_bytes_that_differ_fail(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
     def swap(self: object, key: str, target: Path, progress: object) -> bool:
         target.write_bytes(os.urandom(1024))
         return True
@@ -115,7 +115,8 @@ def test_an_unknown_size_is_a_usage_error(cli: Cli):
 
 @pytest.fixture
 def s3(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
-    """An instance `s3` behind the fault proxy, in parts of 5 MiB; its bucket. Patient: a signal must come first."""
+    """An instance `s3` behind the fault proxy, with parts of 5 MiB; its bucket. Its timeout is long, so that
+    a signal comes first."""
     bucket = rclone_s3.new_bucket()
     patient = s3_instance(rclone_s3, bucket, port=rclone_proxy.port, upload_chunk_size=5 * 2**20, timeout=60)
     write_config(paths, s3=patient)
@@ -132,7 +133,7 @@ def test_it_passes_on_s3(cli: Cli, rclone_s3: S3Server, s3: str):
     assert left(rclone_s3, s3) == (set(), [])
 
 
-def test_cut_midway_it_leaves_nothing(cli: Cli, rclone_s3: S3Server, rclone_proxy: FaultProxy, s3: str):
+def test_a_connection_cut_midway_leaves_nothing(cli: Cli, rclone_s3: S3Server, rclone_proxy: FaultProxy, s3: str):
     rclone_proxy.fault(
         Fault.reset(Side.REQUEST, at=2**20), put_part(2), times=2
     )  # a dead kept connection costs one more
@@ -165,7 +166,7 @@ def test_interrupted_on_a_stalled_connection_it_leaves_nothing(
 
 @pytest.mark.few(1)
 @pytest.mark.parametrize("verb", ["test-cycle --provider s3", "test-providers s3"])
-def test_interrupted_while_nothing_answers_it_ends_and_names_what_may_be_left(
+def test_interrupted_without_an_answer_it_names_what_may_be_left(
     rclone_proxy: FaultProxy, s3: str, cli: Cli, verb: str
 ):
     assert cli("set-config", "s3", "timeout", "300").code == 0

@@ -1,4 +1,4 @@
-"""Which provider a command means that names none: never the local disk by accident."""
+"""The provider of a command that names none: never the local disk by accident."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
 
 @pytest.fixture
 def verbs(paths: Paths, tmp_path: Path) -> list[list[str]]:
-    """Each verb that takes a provider, doing something that local storage would take."""
+    """Every verb with a provider, with arguments that work on local storage."""
     (paths.local_storage).mkdir(parents=True)
     (paths.local_storage / "a").write_bytes(b"alpha")
     (tmp_path / "file").write_bytes(b"1")
@@ -38,7 +38,7 @@ def verbs(paths: Paths, tmp_path: Path) -> list[list[str]]:
 
 
 def refused(cli: Cli, paths: Paths, verbs: list[list[str]], said: str) -> None:
-    """Every verb refuses with `said`, and local storage is as it was."""
+    """Every verb fails with `said`, and local storage is unchanged."""
     for verb in verbs:
         result = cli(*verb)
         assert result.code == ExitCode.CONFIGURATION, (verb, result)
@@ -67,7 +67,7 @@ def test_a_service_that_was_removed_is_not_replaced_by_the_local_disk(cli: Cli, 
     refused(cli, paths, verbs, "there is no default provider")
 
 
-def test_a_lost_configuration_does_not_turn_copies_to_the_local_disk(
+def test_a_lost_configuration_does_not_send_copies_to_the_local_disk(
     cli: Cli, paths: Paths, verbs: list[list[str]], tmp_path: Path
 ):
     write_config(paths, usb={"type": "local", "container": str(tmp_path), "enabled": True})
@@ -106,7 +106,7 @@ def test_a_damaged_configuration_is_neither_used_nor_overwritten(
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe", "unreadable"])
-def test_what_is_no_readable_file_is_damaged_too(cli: Cli, paths: Paths, verbs: list[list[str]], kind: str):
+def test_an_unreadable_configuration_counts_as_damaged(cli: Cli, paths: Paths, verbs: list[list[str]], kind: str):
     paths.config_dir.mkdir(parents=True)
     if kind == "folder":
         paths.config_file.mkdir()
@@ -115,12 +115,12 @@ def test_what_is_no_readable_file_is_damaged_too(cli: Cli, paths: Paths, verbs: 
     elif kind == "pipe":
         os.mkfifo(paths.config_file)
     else:
-        paths.config_file.symlink_to("/proc/self/mem")  # root may open everything: this file fails when it is read
+        paths.config_file.symlink_to("/proc/self/mem")  # root can open everything, but reading this file fails
     refused(cli, paths, verbs, str(paths.config_file))
     assert cli("set-config", "aws_s3", "container", "copies").code == ExitCode.CONFIGURATION
 
 
-def test_the_only_enabled_service_is_meant_and_of_several_none(cli: Cli, paths: Paths, tmp_path: Path):
+def test_the_only_enabled_service_is_the_default_and_of_several_none(cli: Cli, paths: Paths, tmp_path: Path):
     (tmp_path / "one").mkdir()
     usb = {"type": "local", "container": str(tmp_path / "one"), "enabled": True}
     write_config(paths, usb=usb, cloud=CLOUD)
@@ -145,7 +145,7 @@ def test_default_provider_decides(cli: Cli, paths: Paths, tmp_path: Path):
     assert "there is no provider 'nsa'" in unknown.err
     assert cli("set-config", "default_provider", "cloud").code == 0
     (tmp_path / "file").write_bytes(b"1")
-    assert cli("upload", str(tmp_path / "file"), "--detach").code != 0  # disabled, and nothing else is taken
+    assert cli("upload", str(tmp_path / "file"), "--detach").code != 0  # disabled, and not replaced
     assert not paths.local_storage.exists()
     assert cli("set-config", "default_provider", "local").code == 0
     assert "using provider local" in cli("list").err
@@ -164,18 +164,18 @@ def test_a_default_that_is_gone_is_named(cli: Cli, paths: Paths):
         assert "default_provider: must be the name of a provider" in cli("list").err
 
 
-def test_the_local_disk_is_meant_while_nothing_else_was_set_up(cli: Cli, paths: Paths):
+def test_the_local_disk_is_the_default_while_nothing_else_was_set_up(cli: Cli, paths: Paths):
     assert "using provider local" in cli("list").err
     assert cli("set-config", "local", "max_bandwidth", "1MiB").code == 0
     assert "using provider local" in cli("list").err
 
 
-def test_an_instance_cannot_be_called_like_the_setting(cli: Cli, paths: Paths):
+def test_an_instance_cannot_have_the_name_of_the_setting(cli: Cli, paths: Paths):
     assert cli("set-config", "default_provider", "type", "local").code == ExitCode.CONFIGURATION
     assert cli("set-config", "aws_s3", "container").code == ExitCode.USAGE
 
 
-def test_history_days_is_set_like_it(cli: Cli, paths: Paths):
+def test_history_days_is_set_the_same_way(cli: Cli, paths: Paths):
     assert cli("get-config", "--json").json()["history_days"] == 90
     assert cli("set-config", "history_days", "30").out == "history_days = 30\n"
     assert cli("get-config", "--json").json()["history_days"] == 30

@@ -1,4 +1,4 @@
-"""What has no place on the disk here is named and counted in the plan of a download, in the words of the transfer."""
+"""Objects that the local disk cannot hold are listed in the plan of a download, with the error of the transfer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
 
 @pytest.fixture
 def plant(paths: Paths, moto_s3: S3Server, aws_credentials: None) -> Plant:
-    """Objects of a bucket whose server takes every key for what it is."""
+    """Puts objects into a bucket whose server accepts any key."""
     bucket = moto_s3.new_bucket()
     write_config(paths, s3=s3_instance(moto_s3, bucket))
 
@@ -69,7 +69,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_has_no_place_here_is_planned_so_and_fails_so(cli: Cli, plant: Plant, tmp_path: Path, case: str) -> None:
+def test_an_object_that_does_not_fit_is_in_the_plan_and_fails(
+    cli: Cli, plant: Plant, tmp_path: Path, case: str
+) -> None:
     key, prepare, options, words = CASES[case]
     plant({"d/ok": b"content", key: b"body"})
     back = tmp_path / "back"
@@ -95,7 +97,7 @@ def test_what_has_no_place_here_is_planned_so_and_fails_so(cli: Cli, plant: Plan
     assert (back / "d/ok").read_bytes() == b"content"
 
 
-def test_a_file_beside_a_folder_of_its_name_is_planned_so(cli: Cli, plant: Plant, tmp_path: Path) -> None:
+def test_a_file_beside_a_folder_of_its_name_is_in_the_plan(cli: Cli, plant: Plant, tmp_path: Path) -> None:
     plant({"d/e": b"1", "d/e.txt": b"22", "d/e/f/g": b"333"})
     arguments = ("download", "d/", "--to", str(tmp_path / "back"), "--json")
     plan = cli(*arguments, "--dry-run").json()["plan"]
@@ -109,7 +111,7 @@ def test_a_file_beside_a_folder_of_its_name_is_planned_so(cli: Cli, plant: Plant
     assert failed["key"] in {"d/e", "d/e/f/g"}
 
 
-def test_a_single_object_with_a_name_of_its_own_has_a_place(cli: Cli, plant: Plant, tmp_path: Path) -> None:
+def test_a_single_object_with_a_new_name_fits(cli: Cli, plant: Plant, tmp_path: Path) -> None:
     plant({f"d/{LONG}": b"content"})
     assert cli("download", f"d/{LONG}", "--to", str(tmp_path / "short")).code == ExitCode.OK
     assert (tmp_path / "short").read_bytes() == b"content"

@@ -1,4 +1,5 @@
-"""`--since` gives no false all-clear: what broke since then counts, whenever it was queued, forgotten or not."""
+"""`--since` never reports a false success: every failure since then counts, whenever it was queued, forgotten or
+not."""
 
 from __future__ import annotations
 
@@ -54,24 +55,22 @@ def failed(tx: sqlite3.Connection, paths: Paths, *, created_at: float, failed_at
 
 
 @pytest.mark.parametrize("verb", ["list", "wait"])
-def test_a_job_queued_before_whose_scan_breaks_after_it_counts(
-    cli: Cli, paths: Paths, journal: Journal, verb: str
-) -> None:
+def test_a_job_queued_before_and_broken_after_it_counts(cli: Cli, paths: Paths, journal: Journal, verb: str) -> None:
     now = time.time()
     with journal.transaction() as tx:
         jobs.scan_broke(tx, queued(tx, paths, now - 7200), BROKEN, now=now - 60)
         jobs.scan_broke(tx, queued(tx, paths, now - 9000), BROKEN, now=now - 8000)
-    told = cli("transfers", verb, "--since", "1h", "--json")
-    assert told.code == ExitCode.FAILED_SINCE
-    since = told.json()["since"]
+    result = cli("transfers", verb, "--since", "1h", "--json")
+    assert result.code == ExitCode.FAILED_SINCE
+    since = result.json()["since"]
     assert (since["items"], since["jobs"], since["known_from"], since["forgotten"]) == (0, [1], None, 0)
     assert since["broken_jobs"] == 1
-    assert "1 broken job (jobs 1); see" in told.err
+    assert "1 broken job (jobs 1); see" in result.err
     assert cli("transfers", verb, "--since", "30s").code == 0
-    assert "history_days" not in told.err
+    assert "history_days" not in result.err
 
 
-def test_the_worker_writes_down_when_a_scan_breaks(bench: Workbench, tmp_path: Path) -> None:
+def test_the_worker_records_when_a_scan_breaks(bench: Workbench, tmp_path: Path) -> None:
     before = time.time()
     job = bench.queue.queue_download("local", ["never-there/"], tmp_path)
     assert bench.finish(job).error is not None
@@ -82,7 +81,7 @@ def test_the_worker_writes_down_when_a_scan_breaks(bench: Workbench, tmp_path: P
     assert bench.queue.failed_since(time.time() + 60).jobs == ()
 
 
-def test_all_who_count_broken_jobs_count_the_same(cli: Cli, paths: Paths, journal: Journal) -> None:
+def test_broken_jobs_are_counted_alike_everywhere(cli: Cli, paths: Paths, journal: Journal) -> None:
     now = time.time()
     with journal.transaction() as tx:
         for queued_at, broke_at in ((now - 9 * DAY_S, now - 60), (now - 9 * DAY_S, now - 8 * DAY_S), (now - 60, now)):
@@ -100,40 +99,40 @@ def test_all_who_count_broken_jobs_count_the_same(cli: Cli, paths: Paths, journa
     assert states == {"1": "failed", "2": "failed", "3": "failed", "4": "cancelled"}
 
 
-def test_a_scan_that_was_cancelled_is_no_failure(journal: Journal, paths: Paths) -> None:
+def test_a_cancelled_scan_is_not_a_failure(journal: Journal, paths: Paths) -> None:
     with journal.transaction() as tx:
         controls.cancel(tx, [], [queued(tx, paths, 10)], now=20)
         assert views.failed_since(tx, 5, kept_from=0).jobs == ()
 
 
 def test_forgotten_failures_of_jobs_queued_since_count(cli: Cli, paths: Paths, journal: Journal) -> None:
-    """The totals by job still have them."""
+    """The totals by job still include them."""
     now = time.time()
     with journal.transaction() as tx:
         young = failed(tx, paths, created_at=now - 50 * DAY_S, failed_at=now - 49 * DAY_S, files=3)
         failed(tx, paths, created_at=now - 80 * DAY_S, failed_at=now - 79 * DAY_S)
         assert pruning.prune(tx, before=now - 10 * DAY_S) == 4
-    told = cli("transfers", "list", "--since", "60d", "--json")
-    assert told.code == ExitCode.FAILED_SINCE
-    since = told.json()["since"]
+    result = cli("transfers", "list", "--since", "60d", "--json")
+    assert result.code == ExitCode.FAILED_SINCE
+    since = result.json()["since"]
     assert (since["items"], since["jobs"], since["forgotten"]) == (3, [young], 1)
-    # history_days was less when they were pruned: what is known begins later than it says now.
+    # history_days was smaller when they were pruned: the history begins later than it suggests.
     assert abs(since["known_from"] - (now - 10 * DAY_S)) < 1
-    assert "1 file of older jobs failed at an unknown time" in told.err
+    assert "1 file of older jobs failed at an unknown time" in result.err
 
 
 @pytest.mark.parametrize("verb", ["list", "wait"])
-def test_reaching_beyond_history_days_is_said(cli: Cli, paths: Paths, journal: Journal, verb: str) -> None:
+def test_a_time_before_the_history_is_reported(cli: Cli, paths: Paths, journal: Journal, verb: str) -> None:
     assert cli("set-config", "history_days", "2").code == 0
-    told = cli("transfers", verb, "--since", "3d", "--json")
-    assert told.code == 0
-    assert abs(told.json()["since"]["known_from"] - (time.time() - 2 * DAY_S)) < 60
-    assert "(history_days)" in told.err
+    result = cli("transfers", verb, "--since", "3d", "--json")
+    assert result.code == 0
+    assert abs(result.json()["since"]["known_from"] - (time.time() - 2 * DAY_S)) < 60
+    assert "(history_days)" in result.err
     near = cli("transfers", verb, "--since", "1d", "--json")
     assert (near.json()["since"]["known_from"], near.err) == (None, "")
 
 
-def test_a_failure_that_is_tried_again_counts_no_more(journal: Journal, paths: Paths) -> None:
+def test_a_failure_that_is_retried_no_longer_counts(journal: Journal, paths: Paths) -> None:
     with journal.transaction() as tx:
         job_id = failed(tx, paths, created_at=10, failed_at=20, files=2)
         assert views.failed_since(tx, 5, kept_from=0).items == views.failed_since(tx, 15, kept_from=0).items == 2
@@ -143,7 +142,7 @@ def test_a_failure_that_is_tried_again_counts_no_more(journal: Journal, paths: P
         assert views.failed_since(tx, 21, kept_from=0).items == 0
 
 
-def test_a_job_that_broke_under_an_older_version_has_the_last_moment_known_of_it(tmp_path: Path) -> None:
+def test_a_job_broken_under_an_older_version_gets_its_last_known_time(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with sqlite3.connect(path) as db:
         db.executescript(FORMER.read_text())

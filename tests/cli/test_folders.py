@@ -1,4 +1,4 @@
-"""A final '/' means a folder, down as up; a folder that was named without one is said to be one."""
+"""A final '/' means a folder, for downloads and uploads; a folder named without one is reported as such."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_final_slash_makes_a_folder(cli: Cli, stored: Path, tmp_path: Path, mo
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("to", [".", "..", "./", "../", "../here"])
-def test_the_folder_one_stands_in_is_a_folder(
+def test_the_current_folder_is_a_folder(
     cli: Cli, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
 ):
     (tmp_path / "here").mkdir()
@@ -67,7 +67,7 @@ def test_the_folder_one_stands_in_is_a_folder(
         (["a"], "dangling/", "dangling"),
     ],
 )
-def test_a_file_where_a_folder_is_needed_stays_as_it_is(
+def test_a_file_in_place_of_a_folder_is_unchanged(
     cli: Cli, stored: Path, tmp_path: Path, keys: list[str], to: str, in_the_way: str
 ):
     (tmp_path / "file").write_bytes(b"mine")
@@ -80,16 +80,16 @@ def test_a_file_where_a_folder_is_needed_stays_as_it_is(
     assert "no transfers" in cli("transfers").out
 
 
-def test_several_go_into_a_new_folder(cli: Cli, stored: Path, tmp_path: Path):
+def test_several_files_go_into_a_new_folder(cli: Cli, stored: Path, tmp_path: Path):
     assert cli("download", "a", "b", "--to", str(tmp_path / "both")).code == 0
     assert sorted(os.listdir(tmp_path / "both")) == ["a", "b"]
 
 
-def test_an_empty_target_is_no_folder(cli: Cli, stored: Path):
+def test_an_empty_target_is_a_usage_error(cli: Cli, stored: Path):
     assert cli("download", "a", "--to", "").code == ExitCode.USAGE
 
 
-def test_a_folder_named_as_a_file_is_said_to_be_one_with_the_command_that_works(cli: Cli, stored: Path, tmp_path: Path):
+def test_a_folder_named_as_a_file_is_reported_with_the_right_command(cli: Cli, stored: Path, tmp_path: Path):
     refused = cli("download", "my dir", "--to", str(tmp_path / "back"))
     assert refused.code == ExitCode.NOT_FOUND
     assert "'my dir' is a folder, not a file" in refused.err
@@ -100,7 +100,7 @@ def test_a_folder_named_as_a_file_is_said_to_be_one_with_the_command_that_works(
     assert (tmp_path / "back" / "my dir" / "sub" / "x").read_bytes() == b"xi"
 
 
-def test_only_what_was_named_as_a_file_is_named_again(cli: Cli, stored: Path, tmp_path: Path):
+def test_only_folders_named_as_files_are_corrected(cli: Cli, stored: Path, tmp_path: Path):
     (stored / "other").mkdir()
     (stored / "other" / "y").write_bytes(b"y")
     refused = cli("delete", "-y", "-p", "local", "a", "my dir", "--", "other")
@@ -120,7 +120,7 @@ def test_a_hostile_name_cannot_write_to_the_terminal_and_can_still_be_typed(cli:
     assert r"delete -y $'e\x1b[2J\x27/'" in refused.err
 
 
-def test_a_listing_says_that_its_prefix_is_a_folder_too(cli: Cli, stored: Path):
+def test_a_listing_says_that_its_prefix_is_also_a_folder(cli: Cli, stored: Path):
     listed = cli("list", "my dir")
     assert listed.code == 0
     assert len(listed.out.splitlines()) == 2
@@ -130,7 +130,7 @@ def test_a_listing_says_that_its_prefix_is_a_folder_too(cli: Cli, stored: Path):
     assert "is a folder" in cli("list", "--folders", "my dir", "--json").err
 
 
-def test_a_file_named_as_a_folder_is_said_to_be_one(cli: Cli, stored: Path, tmp_path: Path):
+def test_a_file_named_as_a_folder_is_reported(cli: Cli, stored: Path, tmp_path: Path):
     assert "'a' is a file: name it without the final '/'" in cli("list", "a/").err
     for verb in (["download", "a/", "--to", str(tmp_path)], ["delete", "-y", "a/"]):
         refused = cli(*verb)
@@ -139,7 +139,7 @@ def test_a_file_named_as_a_folder_is_said_to_be_one(cli: Cli, stored: Path, tmp_
 
 
 @pytest.mark.parametrize("name", ["file/", "file//", "file/.", "link/"])
-def test_a_file_that_is_named_as_a_folder_is_not_sent(
+def test_a_file_named_as_a_folder_is_not_sent(
     cli: Cli, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     (tmp_path / "file").write_bytes(b"mine")
@@ -155,7 +155,7 @@ def test_a_file_that_is_named_as_a_folder_is_not_sent(
 
 @pytest.mark.parametrize("typed", ["dir", "dir/", "./dir//", "dir/."])
 @pytest.mark.parametrize("to", ["x", "x/", "/x/", "x//"])
-def test_a_folder_keeps_its_name_however_it_and_its_place_are_typed(
+def test_a_folder_keeps_its_name_however_it_and_the_prefix_are_typed(
     cli: Cli, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, to: str
 ):
     (tmp_path / "dir").mkdir()
@@ -165,7 +165,7 @@ def test_a_folder_keeps_its_name_however_it_and_its_place_are_typed(
     assert (plan["destination"], plan["files"], plan["folders"]) == ("local:x/", 1, 1)
 
 
-def test_what_is_not_there_is_no_folder(cli: Cli, stored: Path, tmp_path: Path):
+def test_a_missing_prefix_is_not_a_folder(cli: Cli, stored: Path, tmp_path: Path):
     for name in ("my", "my dir/su", "gone"):
         refused = cli("download", name, "--to", str(tmp_path))
         assert refused.code == ExitCode.NOT_FOUND
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_no_folder(cli: Cli, stored: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("typed", ["python -m backup", "/home/my user/backup-venv", "homeserver-backup"])
-def test_the_command_that_works_can_be_pasted_whatever_the_program_was_called(
+def test_the_right_command_can_be_pasted_for_any_program_name(
     paths: Paths, stored: Path, capsys: pytest.CaptureFixture[str], typed: str
 ):
     assert run(["delete", "my dir", "--dry-run"], typed, Session(paths)) == ExitCode.NOT_FOUND

@@ -1,4 +1,4 @@
-"""A plug-in in the style of the guide, from the command line and through the queue: in processes of their own."""
+"""A plug-in in the style of the guide, on the command line and in the worker, in separate processes."""
 
 from __future__ import annotations
 

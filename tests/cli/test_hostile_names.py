@@ -1,5 +1,4 @@
-"""Names that would act on a terminal, forge a line or break an encoding: escaped wherever a verb says them, and raw in
-JSON."""
+"""Names that would control a terminal, forge a line or break an encoding are escaped by every verb, and raw in JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def tame(result: Result) -> None:
-    """What a terminal is sent is text, line by line, and none of the lines is another's."""
+    """The output contains only text, and no name forges a line."""
     for text in (result.out, result.err):
         assert all(character.isprintable() for character in text.replace("\n", "")), repr(text)
         text.encode()
@@ -46,7 +45,7 @@ def worker(paths: Paths) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_of_files(cli: Cli, tmp_path: Path) -> None:
+def test_names_of_files(cli: Cli, tmp_path: Path) -> None:
     names, back, folder = list(HOSTILE.values()), str(tmp_path / "back"), tmp_path / "folder"
     for name in names:
         (tmp_path / name).write_bytes(b"content")
@@ -71,7 +70,7 @@ def test_of_files(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.few(2)
-def test_of_files_that_are_refused(cli: Cli, tmp_path: Path, name: str) -> None:
+def test_names_of_refused_files(cli: Cli, tmp_path: Path, name: str) -> None:
     here, back = tmp_path / name, str(tmp_path / "back")
     here.write_bytes(b"content")
     failed = [
@@ -87,7 +86,7 @@ def test_of_files_that_are_refused(cli: Cli, tmp_path: Path, name: str) -> None:
         tame(result)
 
 
-def test_of_unfinished_uploads(cli: Cli, paths: Paths, name: str) -> None:
+def test_names_of_unfinished_uploads(cli: Cli, paths: Paths, name: str) -> None:
     folder = paths.local_storage / name
     folder.mkdir(parents=True)
     left = folder / ".homeserver-backup-0123456789abcdef-0123456789a-0123456789abcdef-0.partial"
@@ -101,8 +100,8 @@ def test_of_unfinished_uploads(cli: Cli, paths: Paths, name: str) -> None:
 
 
 @pytest.mark.few(2)
-def test_of_providers_and_of_what_is_typed(cli: Cli, paths: Paths, tmp_path: Path, name: str) -> None:
-    name = name.encode("utf-8", "backslashreplace").decode()  # a file of JSON cannot hold other bytes
+def test_names_of_providers_and_typed_text(cli: Cli, paths: Paths, tmp_path: Path, name: str) -> None:
+    name = name.encode("utf-8", "backslashreplace").decode()  # a JSON file cannot contain other bytes
     instance: dict[str, Any] = {"type": "local", "enabled": True, "container": str(tmp_path / f"gone {name}")}
     write_config(paths, **{name: instance, "off": {**instance, "enabled": False}, f"{name} 2": {"type": name}})
     done = [

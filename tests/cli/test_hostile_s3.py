@@ -1,4 +1,4 @@
-"""From the command line: a proxy that drops or changes what S3 says of an object's size never empties a restore."""
+"""On the command line, a proxy that drops or changes the object size reported by S3 never empties a restore."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_a_head_without_a_length_restores_the_whole_object(
     assert target.read_bytes() == multipart[1]
 
 
-def nowhere_a_length(proxy: FaultProxy, *edits: Edit) -> None:
-    """HEAD without one, ranges of an unknown total, and the whole object in chunks."""
+def no_length_anywhere(proxy: FaultProxy, *edits: Edit) -> None:
+    """HEAD without a length, ranges of an unknown total, and the whole object in chunks."""
     proxy.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
-    unknown = hostile.respelt("Content-Range", lambda told: f"{told.partition('/')[0]}/*")
+    unknown = hostile.respelt("Content-Range", lambda value: f"{value.partition('/')[0]}/*")
     brings_bytes = get_object()
     proxy.fault(hostile.odd(unknown, *edits, hostile.chunked()), brings_bytes, times=None)
 
@@ -66,7 +66,7 @@ def test_an_object_of_unknown_length_is_restored_to_its_proven_end(
 ):
     target = tmp_path / "x"
     target.write_bytes(b"an older copy")
-    nowhere_a_length(moto_proxy)
+    no_length_anywhere(moto_proxy)
     result = cli("download", "--provider", "s3", "x", "--to", str(target))
     assert result.code == 0, result.err
     assert target.read_bytes() == multipart[1]
@@ -78,7 +78,7 @@ def test_an_object_of_unknown_length_without_a_proven_end_leaves_the_older_copy(
 ):
     target = tmp_path / "x"
     target.write_bytes(b"an older copy")
-    nowhere_a_length(moto_proxy, hostile.body(lambda data: data + b"x" if why == "it ends elsewhere" else data))
+    no_length_anywhere(moto_proxy, hostile.body(lambda data: data + b"x" if why == "it ends elsewhere" else data))
     if why == "no listing":
         moto_proxy.fault(Fault.status(403), list_objects(), times=None)
     result = cli("download", "--provider", "s3", "x", "--to", str(target))
@@ -86,22 +86,20 @@ def test_an_object_of_unknown_length_without_a_proven_end_leaves_the_older_copy(
     assert target.read_bytes() == b"an older copy"
 
 
-@pytest.mark.parametrize("told", ["0", "1000"])
+@pytest.mark.parametrize("length", ["0", "1000"])
 def test_a_head_with_another_length_leaves_the_older_copy(
-    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path, told: str
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path, length: str
 ):
     target = tmp_path / "x"
     target.write_bytes(b"an older copy")
-    moto_proxy.fault(hostile.odd(hostile.having("Content-Length", told)), hostile.heads, times=None)
+    moto_proxy.fault(hostile.odd(hostile.having("Content-Length", length)), hostile.heads, times=None)
     result = cli("download", "--provider", "s3", "x", "--to", str(target))
     assert result.code == ExitCode.INTEGRITY, result.err
     assert target.read_bytes() == b"an older copy"
     assert "bytes" in result.err
 
 
-def test_an_upload_is_not_called_done_by_a_size_that_nobody_told(
-    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy
-):
+def test_an_upload_is_not_done_without_a_reported_size(cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy):
     moto_proxy.fault(hostile.odd(hostile.having("Content-Length", "512")), hostile.heads, times=None)
     result = cli("test-providers", "s3")
     assert result.code == ExitCode.INTEGRITY
@@ -109,7 +107,7 @@ def test_an_upload_is_not_called_done_by_a_size_that_nobody_told(
 
 
 @pytest.mark.parametrize("keeps_length", [False, True])
-def test_a_listing_that_breaks_off_is_shown_as_incomplete_and_nothing_is_done_with_it(
+def test_a_truncated_listing_is_shown_as_incomplete_and_not_used(
     cli: Cli,
     paths: Paths,
     moto_s3: S3Server,
@@ -147,10 +145,10 @@ def test_a_listing_that_breaks_off_is_shown_as_incomplete_and_nothing_is_done_wi
         assert stop_worker(paths)
 
 
-def test_a_version_that_we_stored_with_another_size_is_not_restored(
+def test_a_version_stored_by_us_with_another_size_is_not_restored(
     cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path
 ):
-    """The ETag is the one of our upload, and everything that the server says of the shorter object fits together."""
+    """The ETag is that of our upload, and everything else the server reports fits the shorter object."""
     (tmp_path / "f").write_bytes(content(5000))
     assert cli("upload", "--provider", "s3", str(tmp_path / "f")).code == 0
     target = tmp_path / "target"

@@ -36,7 +36,7 @@ def dated(path: Path, seconds: int) -> Path:
 
 
 @pytest.mark.parametrize("seconds", [BEYOND_S, -BEYOND_S, 2**40])
-def test_a_file_from_the_far_future_or_past_is_stored_and_restored_with_those_beside_it(
+def test_a_file_from_the_far_future_or_past_is_stored_and_restored_with_its_neighbours(
     cli: Cli, paths: Paths, tmp_path: Path, seconds: int
 ):
     write_config(paths, local={"type": "local", "enabled": True, "upload_chunk_size": 65536})

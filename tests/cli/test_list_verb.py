@@ -40,7 +40,7 @@ def test_a_prefix_and_one_level(cli: Cli, storage: Path):
     assert level["files"][0]["name"] == "a.txt"
 
 
-def test_a_cut_listing_says_so(cli: Cli, storage: Path):
+def test_a_limited_listing_says_so(cli: Cli, storage: Path):
     result = cli("list", "--max", "2")
     assert len(result.out.splitlines()) == 2
     assert "there is more" in result.err
@@ -50,13 +50,13 @@ def test_a_cut_listing_says_so(cli: Cli, storage: Path):
     assert len(cli("list", "--max", "0", "--json").json()["files"]) == 3
 
 
-def test_nothing_is_told_as_nothing(cli: Cli):
+def test_an_empty_listing_says_so(cli: Cli):
     result = cli("list")
     assert (result.code, result.out) == (0, "")
     assert "nothing is stored" in result.err
 
 
-def test_a_prefix_that_no_name_can_have_is_refused_and_a_slash_is_everything(cli: Cli, storage: Path):
+def test_an_impossible_prefix_is_refused_and_a_slash_lists_everything(cli: Cli, storage: Path):
     for prefix in ("/../", "../", "docs/../docs/"):
         result = cli("list", prefix)
         assert result.code == ExitCode.UNSUPPORTED
@@ -75,7 +75,7 @@ def test_hostile_names_are_escaped(cli: Cli, storage: Path):
     assert "evil\x1b[2J\nname\u202e" in names
 
 
-def test_a_failure_midway_is_an_error_and_still_a_document(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_midway_is_an_error_in_a_complete_document(cli: Cli, monkeypatch: pytest.MonkeyPatch):
     pages = iter([Page(files=(RemoteFile(key="first", size_bytes=1),), next_token="2")])
 
     def list_page(*_: object, **__: object) -> Page:
@@ -93,7 +93,7 @@ def test_a_failure_midway_is_an_error_and_still_a_document(cli: Cli, monkeypatch
     assert "cannot list local" in result.err
 
 
-def test_what_can_be_read_of_a_broken_listing_is_shown_and_is_not_called_all(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+def test_the_readable_part_of_a_broken_listing_is_shown_as_incomplete(cli: Cli, monkeypatch: pytest.MonkeyPatch):
     pages = {
         None: Page(files=(RemoteFile(key="first", size_bytes=1),), next_token="2", unread="an entry is damaged"),
         "2": Page(files=(RemoteFile(key="last", size_bytes=1),)),

@@ -1,4 +1,4 @@
-"""Names are bytes under any locale, and what is written never fails for its characters."""
+"""Names are bytes under any locale, and output never fails because of its characters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RAW = b"raw-\xff.txt"
 
 @pytest.fixture(scope="module")
 def latin1(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """A locale of one byte a character, made for this test."""
+    """A single-byte locale, compiled for this test."""
     folder = tmp_path_factory.mktemp("locales")
     made = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / "de_DE.ISO-8859-1")]
     subprocess.run(made, check=True, capture_output=True, timeout=60)
@@ -55,7 +55,7 @@ def run(
 
 
 def pip_command(folder: Path) -> Path:
-    """The command as pip writes it."""
+    """The command as pip installs it."""
     script = folder / "homeserver-backup"
     script.write_text(
         f"#!{sys.executable}\nimport sys\nfrom backup.cli.main import main\n"
@@ -83,7 +83,7 @@ def test_names_keep_their_bytes_under_a_locale_that_is_not_utf8(
     assert rb"raw-\xff.txt" in listed.stdout
 
 
-def test_names_keep_their_bytes_where_cron_names_no_locale(paths: Paths, tmp_path: Path):
+def test_names_keep_their_bytes_under_cron_without_a_locale(paths: Paths, tmp_path: Path):
     (tmp_path / NAME).write_bytes(b"content")
     names = ("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "PYTHONUTF8")
     cron = ["env", *(word for name in names for word in ("-u", name))]
@@ -132,7 +132,7 @@ def test_a_safe_path_and_open_descriptors_survive(paths: Paths, tmp_path: Path, 
     assert done.stdout.decode().split() == ["1", "True", "b'secret'", "None"], done.stderr
 
 
-def test_it_begins_again_only_once(monkeypatch: pytest.MonkeyPatch):
+def test_it_restarts_only_once(monkeypatch: pytest.MonkeyPatch):
     from backup.system import terminal
 
     began: list[list[bytes]] = []
@@ -162,7 +162,7 @@ def test_every_process_of_ours_runs_in_utf8_mode(paths: Paths, tmp_path: Path, l
 
 
 def on_terminal(command: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
-    """What a command writes to a terminal, and its exit code."""
+    """The terminal output of a command, and its exit code."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "COLUMNS": "200", **environment}, cwd=ROOT
@@ -172,7 +172,7 @@ def on_terminal(command: list[str], environment: Mapping[str, str]) -> tuple[int
     try:
         while chunk := os.read(master, 65536):
             written += chunk
-    except OSError:  # the end of a terminal, in Linux's words
+    except OSError:  # Linux reports the end of a terminal like this
         pass
     os.close(master)
     return process.wait(timeout=60), written
@@ -181,7 +181,7 @@ def on_terminal(command: list[str], environment: Mapping[str, str]) -> tuple[int
 @pytest.mark.few(3)
 @pytest.mark.parametrize("verb", [["list"], ["list-providers"], ["transfers"], ["upload", NAME], ["--help"]])
 @pytest.mark.parametrize("kind", ["latin1", "ascii"])
-def test_a_terminal_is_sent_what_it_can_show(
+def test_a_terminal_gets_only_what_it_can_show(
     paths: Paths, tmp_path: Path, latin1: Mapping[str, str], verb: list[str], kind: str
 ):
     paths.local_storage.mkdir(parents=True)
@@ -203,7 +203,7 @@ def test_a_terminal_is_sent_what_it_can_show(
 @pytest.mark.parametrize(
     "verb", [["list"], ["list", "--json"], ["--help"], ["--version"], ["list-providers"], ["upload"]]
 )
-def test_output_that_cannot_be_written_is_an_error_of_its_own(paths: Paths, tmp_path: Path, verb: list[str]):
+def test_output_that_cannot_be_written_is_its_own_error(paths: Paths, tmp_path: Path, verb: list[str]):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "a").write_bytes(b"1")
     (tmp_path / "f").write_bytes(b"1")
@@ -215,7 +215,7 @@ def test_output_that_cannot_be_written_is_an_error_of_its_own(paths: Paths, tmp_
     assert b"No space left on device" in done.stderr
     assert b"internal error" not in done.stderr
     assert b"Exception ignored" not in done.stderr
-    assert not (paths.local_storage / "f").exists()  # what could not be said was not done
+    assert not (paths.local_storage / "f").exists()  # nothing was done without output
 
 
 def test_a_closed_pipe_is_quiet(paths: Paths):
@@ -238,7 +238,7 @@ def test_a_closed_descriptor_does_no_harm(paths: Paths, closed: int):
     assert b"using provider" not in done.stdout
 
 
-def test_doctor_names_what_was_stored_double_encoded(cli: Cli, paths: Paths):
+def test_doctor_lists_double_encoded_names(cli: Cli, paths: Paths):
     wrong = NAME.encode().decode("latin-1")
     (paths.local_storage / "d").mkdir(parents=True)
     for name in (wrong, NAME, "plain"):
@@ -257,14 +257,14 @@ def test_doctor_names_what_was_stored_double_encoded(cli: Cli, paths: Paths):
 
 @pytest.mark.parametrize("encoding", ["latin-1", "iso8859-15", "iso8859-2", "koi8-r"])
 @pytest.mark.parametrize("name", ["Grüße", "日本語", "naïve/é", "Привет"])
-def test_a_double_encoded_name_is_told_from_one_that_is_as_it_should_be(name: str, encoding: str):
+def test_a_double_encoded_name_is_told_from_a_correct_one(name: str, encoding: str):
     assert double_encoded.repaired(name.encode().decode(encoding, "surrogateescape")) == name
     assert double_encoded.repaired(name) is None
 
 
 @pytest.mark.parametrize("above", ["Grüße", "日本", "caf\udce9"])
-def test_a_double_encoded_name_is_found_in_a_folder_that_is_named_as_it_should_be(above: str):
-    """So it comes out where a command in UTF-8 named the folder, and a worker in latin-1 found the file."""
+def test_a_double_encoded_name_is_found_in_a_correctly_named_folder(above: str):
+    """This happens if a command in UTF-8 named the folder, and a worker in latin-1 found the file."""
     wrong = NAME.encode().decode("latin-1")
     assert double_encoded.repaired(f"{above}/{wrong}") == f"{above}/{NAME}"
     assert double_encoded.repaired(f"{wrong}/{above}/x") == f"{NAME}/{above}/x"

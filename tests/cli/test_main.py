@@ -1,4 +1,4 @@
-"""Starting: what is loaded, how long it takes, what a wrong command line gets."""
+"""Start of the program: loaded modules, help, and the answer to a wrong command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_help_of_a_verb_loads_no_sdk(verb: str):
     assert not loaded_by(verb, "--help") & {"textual", "boto3", "botocore", "b2sdk", "google", "keyring"}
 
 
-def test_every_verb_has_its_line_in_the_help(cli: Cli):
+def test_every_verb_has_a_line_in_the_help(cli: Cli):
     shown = cli("--help")
     assert shown.code == 0
     for verb in VERBS:
@@ -63,7 +63,7 @@ def test_exit_codes_are_in_the_help(cli: Cli):
         assert f"{code.value} {meaning}" in text
 
 
-def test_every_error_kind_has_an_exit_code_of_its_family():
+def test_every_error_kind_has_the_exit_code_of_its_family():
     kinds = {
         cls.kind for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.ProviderError)
     }
@@ -81,15 +81,15 @@ def test_every_error_kind_has_an_exit_code_of_its_family():
         ("/x/backup/__main__.py", "../a folder/backup-venv", "../a folder/backup-venv"),
     ],
 )
-def test_it_goes_by_the_name_it_was_called(argv0: str, typed: str | None, name: str, monkeypatch: pytest.MonkeyPatch):
+def test_it_uses_the_name_it_was_called_by(argv0: str, typed: str | None, name: str, monkeypatch: pytest.MonkeyPatch):
     if typed is not None:
         monkeypatch.setenv("HOMESERVER_BACKUP_COMMAND", typed)
     assert program_name(argv0) == name
-    assert "HOMESERVER_BACKUP_COMMAND" not in os.environ  # no child takes itself for it
+    assert "HOMESERVER_BACKUP_COMMAND" not in os.environ  # not inherited by children
 
 
 @pytest.mark.parametrize("verb", [("set-config",), ("credentials", "import")])
-def test_usage_and_examples_name_what_was_typed(verb: tuple[str, ...], program: Cli):
+def test_usage_and_examples_use_the_typed_name(verb: tuple[str, ...], program: Cli):
     shown = program(*verb, "--help", environment={"HOMESERVER_BACKUP_COMMAND": "./backup-venv"})
     assert shown.out.startswith(f"Usage: ./backup-venv {' '.join(verb)} ")
     assert shown.out.count(f"./backup-venv {' '.join(verb)} ") > 1
@@ -139,14 +139,14 @@ def test_a_closed_pipe_is_no_traceback(paths: object):
 
 def test_a_state_folder_that_cannot_be_used_is_named(paths: Paths, program: Cli):
     paths.state_dir.parent.parent.mkdir(parents=True, exist_ok=True)
-    paths.state_dir.parent.write_text("a file stands where the folder should be")
+    paths.state_dir.parent.write_text("a file in place of the folder")
     done = program("list")
     assert done.code == ExitCode.NOT_FOUND
     assert str(paths.state_dir.parent) in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_broken_configuration_is_said_beside_its_defaults(paths: Paths, cli: Cli):
+def test_a_broken_configuration_is_reported_beside_the_defaults(paths: Paths, cli: Cli):
     paths.config_dir.mkdir(parents=True, exist_ok=True)
     paths.config_file.write_text("{bad")
     shown = cli("get-config")

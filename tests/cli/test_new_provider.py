@@ -1,4 +1,4 @@
-"""`new-provider` in a copy of the source: it passes lint, and the suite says what is to do."""
+"""`new-provider` in a copy of the source: it passes lint, and the suite lists what is to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
     copy = tmp_path / "source"
     copy.mkdir()
     for name in ("backup", "providers", "screens", "tests", "tui"):
-        shutil.copytree(ROOT / name, copy / name)  # with what is compiled, which saves seconds
+        shutil.copytree(ROOT / name, copy / name)  # with compiled files, which saves seconds
     shutil.copy(ROOT / "pyproject.toml", copy)
     return copy
 
@@ -53,7 +53,7 @@ def test_it_passes_lint_and_fails_the_suite_with_a_list(cli: Cli, checkout: Path
         assert done.returncode == 0, done.stdout
     done = run(checkout, "pytest", "-q", "-rN", "-p", "no:cacheprovider", "tests/contract", "-k", "acme_cloud")
     assert done.returncode == 1, done.stdout
-    assert done.stdout.count("acme_cloud is still to do") == 1, "told once, not with each test"
+    assert done.stdout.count("acme_cloud is still to do") == 1, "listed once, not with each test"
     assert " 3. scan: one page of a listing" in done.stdout
     assert "1 failed" in done.stdout
     assert "error" not in done.stdout.splitlines()[-1]
@@ -61,7 +61,7 @@ def test_it_passes_lint_and_fails_the_suite_with_a_list(cli: Cli, checkout: Path
     assert readmes.returncode == 0, readmes.stdout
 
 
-def test_what_is_refused(cli: Cli, checkout: Path, tmp_path: Path):
+def test_wrong_names_and_places_are_refused(cli: Cli, checkout: Path, tmp_path: Path):
     assert cli("new-provider", "local", "--checkout", str(checkout)).code == ExitCode.CONFLICT
     assert cli("new-provider", "../evil", "--checkout", str(checkout)).code == ExitCode.UNSUPPORTED
     elsewhere = cli("new-provider", "acme", "--checkout", str(tmp_path))

@@ -1,4 +1,4 @@
-"""A user without a home folder, as of a container or a system account: a line of ours, whatever is started."""
+"""A user without a home folder, as in a container or a system account: every program reports it in one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pwd.getpwuid = nobody
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""Runs a module as a user whom no list of users knows."""
+"""Runs a module as a user that the system does not know."""
 
 
 def start(module: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def start(module: str, *arguments: str, cwd: Path, **environment: str) -> subpro
         ("backup.worker", []), ("backup.queries", []),
     ],
 )  # fmt: skip
-def test_each_entry_point_says_it_in_one_line(tmp_path: Path, module: str, arguments: list[str]) -> None:
+def test_each_entry_point_reports_it_in_one_line(tmp_path: Path, module: str, arguments: list[str]) -> None:
     done = start(module, *arguments, cwd=tmp_path)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
@@ -64,7 +64,7 @@ def test_help_needs_no_home(tmp_path: Path, arguments: list[str]) -> None:
     assert done.stdout.startswith("Usage: ")
 
 
-def test_every_verb_has_its_help_without_a_place_to_look(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_every_verb_has_its_help_without_folders(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     def nowhere() -> Paths:
         raise InvalidConfiguration("there is no home folder")
 
@@ -76,16 +76,14 @@ def test_every_verb_has_its_help_without_a_place_to_look(monkeypatch: pytest.Mon
     assert run(["status"], "homeserver-backup") == ExitCode.CONFIGURATION
 
 
-def test_with_folders_of_one_s_own_it_works_without(tmp_path: Path) -> None:
+def test_with_given_folders_it_works_without_a_home(tmp_path: Path) -> None:
     folders = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CONFIG", "STATE", "DATA")}
     done = start("backup", "list-providers", cwd=tmp_path, **folders)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("before", [None, 0o755])
-def test_the_folder_of_the_embedded_storage_is_the_owner_s_alone(
-    cli: Cli, paths: Paths, tmp_path: Path, before: int | None
-) -> None:
+def test_the_folder_of_local_storage_is_private(cli: Cli, paths: Paths, tmp_path: Path, before: int | None) -> None:
     old = os.umask(0o022)
     try:
         if before is not None:

@@ -1,4 +1,4 @@
-"""`set-credentials` on a terminal where no store is there at all: the vault is made right there."""
+"""`set-credentials` on a terminal without a credential store: it offers to create the vault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def terminal(paths: Paths, tmp_path: Path) -> Terminal:
     )  # fmt: skip
 
 
-def test_the_vault_is_offered_made_and_used(terminal: Terminal, paths: Paths) -> None:
+def test_the_vault_is_offered_created_and_used(terminal: Terminal, paths: Paths) -> None:
     with terminal:
         terminal.wait_for("no credential store yet", "vault")
         assert not vault_path(paths).exists()
@@ -40,7 +40,7 @@ def test_the_vault_is_offered_made_and_used(terminal: Terminal, paths: Paths) ->
     assert b"canary" not in vault_path(paths).read_bytes()
 
 
-def test_who_declines_is_told_as_before_and_nothing_is_made(terminal: Terminal, paths: Paths) -> None:
+def test_if_declined_nothing_is_created_and_the_error_is_as_before(terminal: Terminal, paths: Paths) -> None:
     with terminal:
         terminal.wait_for("no credential store yet")
         terminal.press("n", "enter")

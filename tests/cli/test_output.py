@@ -1,4 +1,4 @@
-"""What goes to the terminal: escaped, plain without a terminal, without colour when asked."""
+"""Output: escaped, plain without a terminal, without colour on request."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ def test_a_streamed_list_parses(capsys: pytest.CaptureFixture[str], count: int):
     }  # fmt: skip
 
 
-def test_json_is_ascii_whatever_the_names():
+def test_json_is_ascii_for_all_names():
     assert dumps({"n": "é\udcff\u202e"}).isascii()

@@ -1,4 +1,4 @@
-"""What a plan says, and --dry-run, which does no more; rules of the user's from the command line to the end."""
+"""Plans on the command line, --dry-run, and the user's filter rules from the command line to the end."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_dry_run_does_nothing_at_all(cli: Cli, paths: Paths, tree: Path, tmp_p
     before = everything(tmp_path)
     down = cli("download", "top/", "--to", str(tmp_path / "back"), "--dry-run", "--json")
     assert down.json()["plan"]["files"] == 5
-    gone = cli("delete", "top/", "--dry-run", "--json")  # nobody needs to say yes to nothing
+    gone = cli("delete", "top/", "--dry-run", "--json")  # a dry run needs no confirmation
     assert gone.json()["plan"]["files"] == 5
     assert "top/a.txt" in stored(paths)
     assert {path for path in everything(tmp_path) ^ before if "worker" not in path and "sqlite" not in path} == set()
@@ -80,7 +80,7 @@ def test_a_dry_run_fails_where_the_transfer_would(cli: Cli, paths: Paths, tmp_pa
     assert cli("delete", "gone/", "--dry-run").code == ExitCode.NOT_FOUND
 
 
-def test_what_cannot_be_read_is_counted_and_named_before_it_fails():
+def test_unreadable_files_are_counted_and_named_before_they_fail():
     def act(top: Path) -> None:
         for number in range(5):
             (top / "source" / f"shut\x1b{number}").mkdir(parents=True)
@@ -101,9 +101,7 @@ def test_what_cannot_be_read_is_counted_and_named_before_it_fails():
     as_an_ordinary_user(act)
 
 
-def test_under_refuse_nothing_is_replaced_and_the_plan_does_not_say_so(
-    cli: Cli, paths: Paths, tree: Path, tmp_path: Path
-):
+def test_with_refuse_the_plan_replaces_nothing(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
     assert cli("upload", str(tree / "a.txt")).code == 0
     up = cli("upload", str(tree / "a.txt"), "--if-exists", "refuse", "--dry-run")
     assert "replaces" not in up.out
@@ -133,10 +131,8 @@ def test_rules_hold_in_the_plan_the_transfer_and_the_end(cli: Cli, paths: Paths,
     assert stored(paths) == ["top/a.txt", "top/b.tmp", "top/sub/c.txt"]
 
 
-def test_rules_hold_also_where_the_scan_looks_again(
-    cli: Cli, paths: Paths, tree: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """What the plan found is lost: the rules are kept with the job."""
+def test_rules_hold_if_the_scan_looks_again(cli: Cli, paths: Paths, tree: Path, monkeypatch: pytest.MonkeyPatch):
+    """The plan's findings are lost, but the rules are kept with the job."""
     monkeypatch.setattr("backup.queries.findings.Findings.claim", lambda self, token: False)
     up = cli("upload", str(tree), "--exclude", "cache", "--json")
     assert up.code == 0, up.err
@@ -144,13 +140,13 @@ def test_rules_hold_also_where_the_scan_looks_again(
     assert stored(paths) == ["top/a.txt", "top/b.tmp", "top/sub/c.txt"]
 
 
-def test_rules_that_leave_out_everything_are_no_success(cli: Cli, tree: Path):
+def test_rules_that_leave_out_everything_are_an_error(cli: Cli, tree: Path):
     done = cli("upload", str(tree), "--exclude", "*")
     assert done.code == ExitCode.UNSUPPORTED
     assert "your rules leave out everything that was chosen" in done.err
 
 
-def test_what_is_no_pattern_is_named_before_anything_else(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
+def test_a_bad_pattern_is_reported_before_anything_else(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
     bad = cli("upload", str(tree), "--exclude", "[a")
     assert bad.code == ExitCode.CONFIGURATION
     assert "the pattern '[a' has a '[' without its ']'" in bad.err
@@ -173,8 +169,8 @@ def test_names_in_a_list_are_bytes(cli: Cli, paths: Paths, tmp_path: Path):
     assert stored(paths) == ["top/other"]
 
 
-def test_a_line_of_a_list_ends_at_its_line_feed_alone(cli: Cli, paths: Paths, tmp_path: Path):
-    """What else counts as the end of a line somewhere may be part of a name, and so may a blank that is escaped."""
+def test_a_line_of_a_list_ends_only_at_a_line_feed(cli: Cli, paths: Paths, tmp_path: Path):
+    """Other line separators may be part of a name, and so may an escaped blank."""
     top = tmp_path / "top"
     top.mkdir()
     left_out = ["a\u2028b", "c\x85d", "e\x0cf", "g ", "\u3000h\u00a0"]

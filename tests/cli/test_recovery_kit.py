@@ -1,4 +1,4 @@
-"""The recovery kit as `credentials recovery-kit` prints it: instances are read again with what stands on the page."""
+"""The recovery kit as printed by `credentials recovery-kit`: instances can be read with the page alone."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 
 def set_up(cli: Cli, paths: Paths, name: str, **settings: str | bool) -> None:
-    """An instance beside those that are there."""
+    """Add an instance."""
     tree = json.loads(paths.config_file.read_text())
     tree.setdefault("providers", {})[name] = settings
     paths.config_file.write_text(json.dumps(tree))
 
 
 def lines_for_rclone(page: str, name: str) -> str:
-    """As they stand on the page, which is what the instance's code holds."""
+    """The instance's lines for rclone on the page, which its QR code contains too."""
     found = re.search(rf"^\[{name}-storage\]\n.*?^\[{name}\]\n(?:[^\n]+\n)+", page, re.MULTILINE | re.DOTALL)
     assert found is not None, page
     return found[0]

@@ -1,4 +1,4 @@
-"""How often a command asks a service that is paid by the request."""
+"""The number of requests of a command, since services charge for requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
 
 
 def listing_of_the_folder(request: SeenRequest) -> bool:
-    """Not of the object with which is found out, once, how a server lists."""
+    """True for a listing of the folder, not of the object used once to discover how the server lists."""
     return list_objects()(request) and request.query.get("prefix") == "d/"
 
 

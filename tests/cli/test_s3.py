@@ -170,7 +170,7 @@ def test_each_cause_has_its_own_message(
         causes.append(cause())
     write_config(paths, s3=s3_instance(rclone_s3, "no-such-bucket-here"))
     causes.append(cause())
-    assert len({why for why, _ in causes}) == len({cure for _, cure in causes}) == len(causes) == 6
+    assert len({why for why, _ in causes}) == len({fix for _, fix in causes}) == len(causes) == 6
 
 
 def test_a_followed_upload_to_a_refusing_server_queues_nothing(

@@ -69,7 +69,7 @@ def test_the_settings_of_a_service_are_described(cli: Cli):
     assert cli("get-config", "gopher", "--describe").code == ExitCode.CONFIGURATION
 
 
-def test_a_secret_on_the_command_line_is_refused_with_the_cure(cli: Cli, paths: Paths):
+def test_a_secret_on_the_command_line_is_refused_with_a_fix(cli: Cli, paths: Paths):
     result = cli("set-config", "aws_s3", "secret_key", CANARY)
     assert result.code == ExitCode.CONFIGURATION
     assert "set-credentials" in result.err
@@ -77,14 +77,14 @@ def test_a_secret_on_the_command_line_is_refused_with_the_cure(cli: Cli, paths: 
     assert not paths.config_file.exists()
 
 
-def test_an_unknown_provider_is_an_error_of_its_own(cli: Cli):
+def test_an_unknown_provider_is_its_own_error(cli: Cli):
     for verb in (["get-config"], ["test-providers"], ["set-credentials"], ["disable-provider"], ["list", "--provider"]):
         result = cli(*verb, "nope", stdin="x\n")
         assert result.code == ExitCode.CONFIGURATION, verb
         assert "'nope'" in result.err
 
 
-def test_credentials_come_by_stdin_and_are_never_shown(cli: Cli, paths: Paths, secret_service: SecretService):
+def test_credentials_are_read_from_stdin_and_never_shown(cli: Cli, paths: Paths, secret_service: SecretService):
     cli("set-config", "aws_s3", "container", "copies")
     result = cli("set-credentials", "aws_s3", "--username", "AKIAEXAMPLE", stdin=f"{CANARY}\nignored\n")
     assert result.code == 0
@@ -100,7 +100,7 @@ def test_credentials_come_by_stdin_and_are_never_shown(cli: Cli, paths: Paths, s
     assert cli("remove-credentials", "aws_s3").code == 0
 
 
-def test_a_secret_beside_the_pair_comes_by_its_own_name(cli: Cli, paths: Paths, secret_service: SecretService):
+def test_a_secret_beside_the_pair_is_set_by_its_name(cli: Cli, paths: Paths, secret_service: SecretService):
     cli("set-config", "google_drive", "client_id", "1234.apps.googleusercontent.com")
     assert cli("set-credentials", "google_drive", "--setting", "client_secret", stdin=f"{CANARY}\n").code == 0
     key_file = '{\n  "type": "service_account"\n}'
@@ -114,7 +114,7 @@ def test_a_secret_beside_the_pair_comes_by_its_own_name(cli: Cli, paths: Paths, 
     assert both.code == ExitCode.USAGE
 
 
-def test_without_a_keyring_nothing_is_saved_and_the_cure_is_told(cli: Cli, paths: Paths):
+def test_without_a_keyring_nothing_is_saved_and_a_fix_is_shown(cli: Cli, paths: Paths):
     result = cli("set-credentials", "aws_s3", stdin=f"{CANARY}\n")
     assert result.code == ExitCode.CREDENTIAL_STORE
     assert "gnome-keyring" in result.err
@@ -122,7 +122,7 @@ def test_without_a_keyring_nothing_is_saved_and_the_cure_is_told(cli: Cli, paths
     assert not paths.config_file.exists()
 
 
-def test_nobody_is_asked_for_the_secret_of_nothing(cli: Cli):
+def test_no_secret_is_asked_for_an_unknown_provider(cli: Cli):
     result = cli("set-credentials", "nope", "--username", "me")
     assert result.code == ExitCode.CONFIGURATION
     assert "'nope'" in result.err
@@ -133,7 +133,7 @@ def test_an_empty_secret_is_refused(cli: Cli):
     assert cli("set-credentials", "aws_s3", stdin="").code == ExitCode.USAGE
 
 
-def test_a_secret_in_the_file_is_moved_and_told(cli: Cli, paths: Paths, secret_service: SecretService):
+def test_a_secret_in_the_file_is_moved_and_reported(cli: Cli, paths: Paths, secret_service: SecretService):
     write_config(paths, aws_s3={"container": "c", "access_key": "A", "secret_key": CANARY})
     result = cli("list-providers")
     assert "moved from the configuration file" in result.err
@@ -141,7 +141,7 @@ def test_a_secret_in_the_file_is_moved_and_told(cli: Cli, paths: Paths, secret_s
     assert CANARY not in paths.config_file.read_text()
 
 
-def test_a_secret_that_has_to_stay_in_the_file_is_warned_of(cli: Cli, paths: Paths):
+def test_a_secret_that_stays_in_the_file_causes_a_warning(cli: Cli, paths: Paths):
     write_config(paths, aws_s3={"container": "c", "secret_key": CANARY})
     result = cli("list-providers")
     assert "plain text" in result.err

@@ -1,4 +1,4 @@
-"""A worker that does nothing: what was recorded is no failure, and whoever asks is told why."""
+"""A worker that does nothing: recorded requests are not failures, and the reason is shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.processes import stop_worker
 
 @pytest.fixture
 def stopped(bench: Workbench, tmp_path: Path) -> Iterator[int]:
-    """The process id of a worker that was stopped in the middle of an upload."""
+    """The process id of a worker stopped in the middle of an upload."""
     bench.configure("local", max_bandwidth=10_000)
     (tmp_path / "big").write_bytes(bytes(400_000))
     job = bench.queue.queue_upload("local", [tmp_path / "big"])
@@ -56,7 +56,7 @@ def bench(paths: Paths) -> Iterator[Workbench]:
     opened.close()
 
 
-def test_what_is_queued_beside_a_stopped_worker_is_queued_and_not_failed(
+def test_a_job_queued_beside_a_stopped_worker_has_not_failed(
     cli: Cli, bench: Workbench, stopped: int, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"1")
@@ -77,8 +77,8 @@ def test_what_is_queued_beside_a_stopped_worker_is_queued_and_not_failed(
 def test_controls_are_recorded_and_status_names_the_stopped_worker(cli: Cli, bench: Workbench, stopped: int) -> None:
     shown = cli("status")
     assert f"the worker (process {stopped}) was stopped by a signal. Resume it: kill -CONT {stopped}" in shown.out
-    told = cli("status", "--json").json()["worker"]
-    assert (told["alive"], told["state"], told["pid"]) == (False, "stopped", stopped)
+    worker = cli("status", "--json").json()["worker"]
+    assert (worker["alive"], worker["state"], worker["pid"]) == (False, "stopped", stopped)
     paused = cli("transfers", "pause", "1", "--json")
     assert (paused.code, paused.json()["paused"], paused.json()["worker"]["code"]) == (0, 1, "stopped")
     assert "not running yet" in paused.err
@@ -103,7 +103,7 @@ os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
-def test_a_worker_that_is_stopped_as_it_writes_is_named_and_nothing_is_queued(
+def test_a_worker_stopped_while_writing_is_named_and_nothing_is_queued(
     cli: Cli, bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"1")
@@ -136,7 +136,7 @@ def test_status_names_a_worker_that_waits_for_room(cli: Cli, paths: Paths) -> No
     assert cli("status", "--json").json()["worker"]["state"] == "none"
 
 
-def test_failures_since_a_moment_have_an_exit_code(cli: Cli, paths: Paths) -> None:
+def test_failures_since_a_time_have_an_exit_code(cli: Cli, paths: Paths) -> None:
     paths.state_dir.mkdir(parents=True)
     now = time.time()
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
@@ -157,14 +157,14 @@ def test_failures_since_a_moment_have_an_exit_code(cli: Cli, paths: Paths) -> No
     assert cli("transfers", "list", "--since", "yesterday").code == ExitCode.USAGE
 
 
-def test_help_says_what_a_control_promises_beside_a_worker_that_is_stopped(cli: Cli) -> None:
-    told = " ".join(cli("transfers", "--help").out.split())
-    assert "exit with 0 once the request is recorded" in told
+def test_help_says_what_controls_do_beside_a_stopped_worker(cli: Cli) -> None:
+    help_text = " ".join(cli("transfers", "--help").out.split())
+    assert "exit with 0 once the request is recorded" in help_text
     assert '"worker": why it has no effect yet' in cli("transfers", "pause", "--help").out
 
 
 @pytest.mark.parametrize(("text", "ago_s"), [("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("30s", 30)])
-def test_moments_are_so_long_ago(text: str, ago_s: int) -> None:
+def test_times_are_parsed_as_ages(text: str, ago_s: int) -> None:
     assert abs(time.time() - SinceType().convert(text, None, None) - ago_s) < 5
 
 
@@ -187,13 +187,13 @@ def test_a_resume_with_a_locked_vault_says_what_it_waits_for_and_takes_the_passp
         jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path="/x")], now=1.0)
         jobs.scan_ended(tx, job_id)
         items.pause(tx, [1], now=2.0)
-    told = cli("transfers", "resume", "1", "--json")
-    assert told.code == 0
-    assert told.json()["waits_for"]["code"] == "locked"
-    assert "transfers wait for the vault" in told.err
+    result = cli("transfers", "resume", "1", "--json")
+    assert result.code == 0
+    assert result.json()["waits_for"]["code"] == "locked"
+    assert "transfers wait for the vault" in result.err
     wait_until(lambda: (seen := bench.queue.item(1).error) and seen.code == "locked")
     opened = cli("transfers", "resume", "1", "--json", "--passphrase-fd", str(fd_with(PASSPHRASE.reveal())))
     assert (opened.code, opened.json()) == (0, {"resumed": 1})
-    # The vault is open: now it is the service that does not answer.
+    # The vault is open; now the service does not answer.
     wait_until(lambda: (seen := bench.queue.item(1).error) and seen.code != "locked")
     unlocked_here(vault_path(paths)).lock()

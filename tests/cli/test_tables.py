@@ -1,4 +1,4 @@
-"""The tables in README.md are those that the commands print."""
+"""The tables in README.md match those printed by the commands."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_up_list_down_delete(cli: Cli, paths: Paths, tree: Path, tmp_path: Path)
     assert all("\x1b" not in result.out + result.err for result in (up, down, gone, cli("transfers")))
 
 
-def test_a_single_file_goes_to_the_very_path(cli: Cli, paths: Paths, tmp_path: Path):
+def test_a_single_file_gets_the_given_path(cli: Cli, paths: Paths, tmp_path: Path):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "a.txt").write_bytes(b"alpha")
     target = tmp_path / "new name.txt"
@@ -73,7 +73,7 @@ def test_a_restore_without_room_is_refused_before_anything_begins(cli: Cli, path
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "small").write_bytes(b"1")
     with open(paths.local_storage / "large", "wb") as large:
-        large.truncate(2**43)  # as long as that without taking a byte
+        large.truncate(2**43)  # sparse: it takes no space
     down = cli("download", "/", "--to", f"{tmp_path / 'back'}/")
     assert down.code == ExitCode.QUOTA, down.err
     assert "these files need 8.00 TiB there" in down.err
@@ -81,7 +81,7 @@ def test_a_restore_without_room_is_refused_before_anything_begins(cli: Cli, path
     assert "no transfers" in cli("transfers").out
 
 
-def test_a_place_with_a_name_that_no_disk_takes(cli: Cli, paths: Paths, tmp_path: Path):
+def test_a_target_with_a_name_that_no_disk_accepts(cli: Cli, paths: Paths, tmp_path: Path):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "small").write_bytes(b"1")
     for to in ("n" * 300, f"{'n' * 300}/", f"{'n' * 300}/below"):
@@ -122,7 +122,7 @@ def test_links_are_followed_within_what_was_chosen(cli: Cli, paths: Paths, tree:
     assert "leads out of what was chosen" in cli("transfers", "list").out
 
 
-def test_a_download_of_which_nothing_is_known_says_that_it_was_read_twice(cli: Cli, paths: Paths, tmp_path: Path):
+def test_a_download_without_any_checksum_says_that_it_was_read_twice(cli: Cli, paths: Paths, tmp_path: Path):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "a.txt").write_bytes(b"alpha")  # by another program
     down = cli("download", "a.txt", "--to", str(tmp_path / "one"))
@@ -136,7 +136,7 @@ def test_a_download_of_which_nothing_is_known_says_that_it_was_read_twice(cli: C
     assert "read twice" not in down.out, "our history knows it"
 
 
-def test_what_is_not_there_is_not_queued(cli: Cli, tmp_path: Path):
+def test_missing_files_are_not_queued(cli: Cli, tmp_path: Path):
     for verb in (["upload", str(tmp_path / "gone")], ["download", "gone"], ["delete", "--yes", "gone"]):
         result = cli(*verb)
         assert result.code == ExitCode.NOT_FOUND, verb
@@ -145,7 +145,7 @@ def test_what_is_not_there_is_not_queued(cli: Cli, tmp_path: Path):
     assert "no transfers" in cli("transfers").out
 
 
-def test_deleting_asks_and_needs_yes_where_nobody_can_be_asked(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
+def test_deleting_asks_and_needs_yes_without_a_terminal(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "a.txt").write_bytes(b"alpha")
     assert cli("delete", "a.txt").code == ExitCode.USAGE
@@ -178,7 +178,7 @@ def test_an_empty_path_is_not_the_current_folder(cli: Cli, paths: Paths, tmp_pat
     assert cli("upload", ".").code == 0
 
 
-def test_where_nothing_can_be_stored_it_is_said_and_no_success(cli: Cli, tmp_path: Path):
+def test_if_nothing_can_be_stored_it_is_an_error(cli: Cli, tmp_path: Path):
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "one").symlink_to("nowhere")
@@ -199,7 +199,7 @@ def test_a_name_that_is_not_utf8_looks_the_same_on_every_line(cli: Cli, tmp_path
     (folder / os.fsdecode(name)).write_bytes(b"a name that local storage keeps for itself")
     result = cli("upload", str(folder))
     assert result.code == ExitCode.UNSUPPORTED
-    assert result.err.count(r"raw\xff/.homeserver-backup-") == 2  # what, and why
+    assert result.err.count(r"raw\xff/.homeserver-backup-") == 2  # title, and reason
     assert "udcff" not in result.out + result.err + cli("transfers").out
     assert "uploaded nothing; 1 failed" in result.out
     row = next(line for line in cli("transfers").out.splitlines() if "failed" in line)
@@ -224,17 +224,17 @@ def test_a_list_of_transfers_has_sizes_and_what_was_skipped(cli: Cli, paths: Pat
     assert jobs["1"][-6:] == ["of", "293", "KiB", "0", "1", "photos"]
 
 
-def test_a_control_that_finds_nothing_says_what_else_there_is(cli: Cli, tmp_path: Path):
+def test_a_control_without_effect_names_another_verb(cli: Cli, tmp_path: Path):
     (tmp_path / "file").write_bytes(b"1")
     assert cli("upload", str(tmp_path / "file")).code == 0
-    for verb, told in {"resume": "transfers retry", "retry": "none of these failed", "pause": "running"}.items():
+    for verb, expected in {"resume": "transfers retry", "retry": "none of these failed", "pause": "running"}.items():
         result = cli("transfers", verb, "1")
         assert result.code == 0
         assert ": 0" in result.out
-        assert told in result.err
+        assert expected in result.err
 
 
-def test_a_disabled_provider_takes_nothing(cli: Cli, tmp_path: Path):
+def test_a_disabled_provider_accepts_no_transfers(cli: Cli, tmp_path: Path):
     (tmp_path / "file").write_bytes(b"1")
     cli("disable-provider", "local")
     result = cli("upload", str(tmp_path / "file"))
@@ -305,7 +305,7 @@ def test_transfers_are_paused_resumed_cancelled_and_retried(cli: Cli, paths: Pat
     assert cli("transfers", "--json", "list").code == ExitCode.USAGE
 
 
-def test_status_tells_everything_and_no_secret(cli: Cli, paths: Paths):
+def test_status_shows_everything_except_secrets(cli: Cli, paths: Paths):
     shown = cli("status")
     assert shown.code == 0
     assert str(paths.config_file) in shown.out

@@ -1,4 +1,4 @@
-"""`unfinished`: what uploads that never ended have left, and how it goes away."""
+"""`unfinished`: unfinished uploads are listed and removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
 
 
 def leave(paths: Paths, key: str, age_s: float, data: bytes = b"123") -> str:
-    """What an upload of `key` to local storage leaves when it is killed; its path in the storage."""
+    """Leave the temporary file of a killed upload of `key` in local storage; returns its path there."""
     name = temporary_name(key.rpartition("/")[2], time.time() - age_s, "", 0)
     path = paths.local_storage / key.rpartition("/")[0] / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def leave(paths: Paths, key: str, age_s: float, data: bytes = b"123") -> str:
 
 
 def needed(paths: Paths, name: str) -> None:
-    """An open item of ours goes on with it."""
+    """Add an unfinished item of ours that will resume the upload."""
     request = UploadRequest(key="d/mine", size_bytes=10, part_size_bytes=10)
     saved = SavedUpload(
         source=SourceIdentity(size_bytes=10, mtime_ns=1, inode=1),
@@ -68,7 +68,7 @@ def needed(paths: Paths, name: str) -> None:
         UploadCheckpoint(journal, item[0]).save(saved)
 
 
-def test_they_are_listed_with_age_and_size_the_oldest_first(cli: Cli, paths: Paths):
+def test_they_are_listed_with_age_and_size_oldest_first(cli: Cli, paths: Paths):
     new, old = leave(paths, "a", 60), leave(paths, "d/b", 9 * DAY_S, b"12345")
     (paths.local_storage / "whole").write_bytes(b"1")
     listed = cli("unfinished", "list", "--json").json()["unfinished"]
@@ -81,10 +81,10 @@ def test_they_are_listed_with_age_and_size_the_oldest_first(cli: Cli, paths: Pat
     assert "5 B" in shown[1]
 
 
-def test_only_what_is_old_enough_or_named_is_removed(cli: Cli, paths: Paths):
+def test_only_old_enough_or_named_uploads_are_removed(cli: Cli, paths: Paths):
     new, old = leave(paths, "a", 60), leave(paths, "d/b", 9 * DAY_S)
     assert cli("unfinished", "remove", "--yes").code == ExitCode.USAGE
-    assert cli("unfinished", "remove", "--older-than", "7d").code == ExitCode.USAGE  # nobody can be asked
+    assert cli("unfinished", "remove", "--older-than", "7d").code == ExitCode.USAGE  # no terminal to ask on
     assert cli("unfinished", "remove", "--older-than", "soon", "--yes").code == ExitCode.USAGE
     assert cli("unfinished", "remove", new, "--older-than", "7d", "--yes").out == "nothing to remove\n"
     done = cli("unfinished", "remove", "--older-than", "7d", "--yes", "--json")
@@ -95,7 +95,7 @@ def test_only_what_is_old_enough_or_named_is_removed(cli: Cli, paths: Paths):
     assert "no unfinished uploads" in cli("unfinished", "list").out
 
 
-def test_one_of_unknown_age_is_never_old_enough(cli: Cli, paths: Paths):
+def test_an_upload_of_unknown_age_is_never_old_enough(cli: Cli, paths: Paths):
     left = leave(paths, "a", time.time())
     (found,) = cli("unfinished", "list", "--json").json()["unfinished"]
     assert (found["key"], found["age_s"]) == (left, None)
@@ -112,7 +112,7 @@ def test_it_asks_first(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
     assert not (paths.local_storage / left).exists()
 
 
-def test_what_a_transfer_of_ours_goes_on_with_is_kept(cli: Cli, paths: Paths):
+def test_an_upload_that_a_transfer_of_ours_will_resume_is_kept(cli: Cli, paths: Paths):
     mine, other = leave(paths, "d/mine", 9 * DAY_S), leave(paths, "d/other", 9 * DAY_S)
     needed(paths, os.path.basename(mine))
     done = cli("unfinished", "remove", "--older-than", "1d", mine, other, "--yes", "--json")
@@ -123,7 +123,7 @@ def test_what_a_transfer_of_ours_goes_on_with_is_kept(cli: Cli, paths: Paths):
     assert (paths.local_storage / mine).exists()
 
 
-def test_other_files_cannot_be_named(cli: Cli, paths: Paths, tmp_path: Path):
+def test_other_files_cannot_be_removed(cli: Cli, paths: Paths, tmp_path: Path):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "whole").write_bytes(b"1")
     (paths.local_storage / "link").symlink_to(tmp_path)
@@ -149,12 +149,12 @@ def test_uploads_of_others_at_s3_are_listed_and_removed(
     assert [one["Key"] for one in left] == ["elsewhere"]
 
 
-@pytest.mark.parametrize("told", ["", "<UploadId></UploadId>", "<UploadId> </UploadId>"])
-def test_an_upload_without_an_id_is_none(rclone_s3: S3Server, rclone_proxy: FaultProxy, told: str):
-    """To give up an upload of no id is a DELETE that some servers, rclone's among them, take as one of the object."""
+@pytest.mark.parametrize("upload_id", ["", "<UploadId></UploadId>", "<UploadId> </UploadId>"])
+def test_an_upload_without_an_id_is_ignored(rclone_s3: S3Server, rclone_proxy: FaultProxy, upload_id: str):
+    """Aborting an upload without an id is a DELETE that some servers, rclone's among them, apply to the object."""
     bucket = rclone_s3.new_bucket()
     rclone_s3.put(bucket, "mine", b"content")
-    page = f"<ListMultipartUploadsResult><Upload><Key>mine</Key>{told}</Upload></ListMultipartUploadsResult>"
+    page = f"<ListMultipartUploadsResult><Upload><Key>mine</Key>{upload_id}</Upload></ListMultipartUploadsResult>"
     rclone_proxy.fault(
         Fault.rewrite(lambda reply: replace(reply, status=200).holding(page)),
         lambda request: "uploads" in request.query,
@@ -171,8 +171,8 @@ def test_an_upload_without_an_id_is_none(rclone_s3: S3Server, rclone_proxy: Faul
     assert found == []
 
 
-def test_what_ends_while_they_are_listed_is_no_failure(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
-    """A worker may be at work there: its upload is whole now, and the folder that it was in may be gone."""
+def test_an_upload_that_ends_during_the_listing_is_no_failure(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
+    """A worker may have completed its upload meanwhile, and its folder may be gone."""
     ended, other = leave(paths, "d/a", 60), leave(paths, "d/b", 60)
     folder = paths.local_storage / "d" / "folder"
     folder.mkdir()
@@ -195,7 +195,7 @@ def test_what_ends_while_they_are_listed_is_no_failure(cli: Cli, paths: Paths, m
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("status", [403, 404, 405, 501])
-def test_an_upload_whose_parts_a_service_does_not_list_is_one_of_unknown_size(
+def test_an_upload_with_unlisted_parts_has_an_unknown_size(
     cli: Cli, paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None, status: int
 ):
     bucket = rclone_s3.new_bucket()

@@ -1,5 +1,5 @@
-"""On a machine without a session bus, as a whole: S3 set up through the vault, a transfer when its starter has gone,
-again after everything was killed, and by a timer with no terminal. Every command is a process of its own."""
+"""S3 with the vault on a machine without a session bus: a transfer that outlives its command, resumed after everything
+was killed, and run by a timer without a terminal. Every command is a process of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUICK = {"timeout": "10", "max_retries": "1", "retry_delay": "0.05"}
 
 @dataclass
 class Box:
-    """A machine with no bus, and S3 set up on it; `queue` looks from outside."""
+    """A machine without a bus, with S3 set up; `queue` observes from outside."""
 
     paths: Paths
     server: S3Server
@@ -43,7 +43,7 @@ class Box:
     queue: Queue
 
     def run(self, *words: str, stdin: str = "", passphrase: bool = False, environment: dict[str, str] | None = None):
-        """A command with no terminal, in a session of its own; `passphrase`: given by a descriptor."""
+        """Run a command without a terminal, in its own session; `passphrase` is passed by a descriptor."""
         fds: list[int] = []
         if passphrase:
             reader, writer = os.pipe()
@@ -80,7 +80,7 @@ class Box:
 @pytest.fixture
 def box(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy) -> Iterator[Box]:
     made = Box(paths, rclone_s3, rclone_s3.new_bucket(), Queue(paths))
-    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)  # as create-vault, but for what trying it costs
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)  # as create-vault, but cheap to open
     results = [made.run("credentials", "use", "vault")]
     settings = {"type": "aws_s3", "container": made.bucket, "endpoint_url": rclone_proxy.url, "region": REGION, **QUICK}
     results += [made.run("set-config", "minio", key, value) for key, value in list(settings.items())[:1]]
@@ -102,8 +102,8 @@ def box(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy) -> Iterator
 def test_a_transfer_outlives_its_starter_and_after_a_kill_it_asks_to_unlock(box: Box, rclone_proxy: FaultProxy):
     held = rclone_proxy.fault(Fault.stall(), put_object("first"), times=None)
     assert box.run("upload", str(box.file("first")), "--detach", passphrase=True).code == 0
-    held.wait_held()  # the starter has gone; the worker is at it
-    beside = box.run("list", "--provider", "minio")  # with the worker's key, nobody being asked
+    held.wait_held()  # the command has ended; the worker is sending
+    beside = box.run("list", "--provider", "minio")  # with the worker's key, without a prompt
     assert beside.code == 0, beside.err
     held.release()
     assert box.arrived("first")

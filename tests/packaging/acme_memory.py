@@ -197,7 +197,7 @@ class Session(UploadSession):
         self._container.unfinished.pop(self._number, None)
 
     def interrupt(self) -> None:
-        """No call here can stall."""
+        """No call can stall."""
 
 
 class Reader(RangeReader):
@@ -219,4 +219,4 @@ class Reader(RangeReader):
         self._interrupted = True
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Nothing to release."""

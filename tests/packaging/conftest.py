@@ -1,4 +1,4 @@
-"""The wheel, and an environment in which it is installed."""
+"""The wheel, and an environment with it installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy to build from, so that nothing is left in the tree."""
+    """A copy of the source to build from, so that the tree stays clean."""
     source = tmp_path_factory.mktemp("source")
     for part in _PARTS:
         (source / part).parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built without network."""
+    """The wheel, built without network."""
     folder = tmp_path_factory.mktemp("wheel")
     run(
         *(sys.executable, "-m", "pip", "wheel", source, "--wheel-dir", folder),
@@ -43,7 +43,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel in an environment of its own. What it depends on is lent from this one: no network."""
+    """The wheel in its own environment, which borrows its dependencies from this one: no network."""
     environment = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", environment)
     run(
@@ -51,7 +51,5 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("--no-deps", "--no-index", "--disable-pip-version-check", "--quiet"),
     )
     (site,) = environment.glob("lib/python*/site-packages")
-    (site / "lent.pth").write_text(
-        sysconfig.get_path("purelib") + "\n"
-    )  # behind its own; .pth files there are not read
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")  # after its own; .pth files there are not read
     return environment

@@ -1,4 +1,4 @@
-"""What CI runs: every Python on the machine, a failure of any part, and no success without a test that ran."""
+"""CI: it runs every Python on the machine, and fails if any part fails or runs no test."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_pythons_on_path_and_of_version_managers_are_found_once_each(tmp_path: P
     assert found(tmp_path, str(tmp_path / "bin")) == [f"{version} {path}" for version, path in places.items()]
 
 
-def test_folders_of_version_managers_may_stand_elsewhere(tmp_path: Path) -> None:
+def test_folders_of_version_managers_may_be_elsewhere(tmp_path: Path) -> None:
     python = a_python(tmp_path / "else where" / "versions/3.32.1/bin/python3.32", "3.32")
     assert found(tmp_path, "/nowhere", PYENV_ROOT=str(tmp_path / "else where")) == [f"3.32 {python}"]
 
@@ -72,8 +72,7 @@ def test_the_python_that_runs_this_is_among_them() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout as far as `.ci/run` sees it. `tests/run` prints what SAYS_<version> holds, and fails if EXIT_<version>
-    says so."""
+    """A stand-in for a checkout, for `.ci/run`. Its `tests/run` prints SAYS_<version> and exits with EXIT_<version>."""
     folder = tmp_path / "a checkout"
     (folder / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci")
@@ -105,7 +104,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_it_runs_parts_under_the_others_and_everything_under_the_default(checkout: Path, tmp_path: Path) -> None:
+def test_it_runs_parts_under_other_pythons_and_all_under_the_default(checkout: Path, tmp_path: Path) -> None:
     done = ci(checkout, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert last_line(done) == SUMMARY
@@ -126,30 +125,30 @@ def test_it_runs_parts_under_the_others_and_everything_under_the_default(checkou
         {"EXIT_3_31": "5", "SAYS_3_31": "== no tests ran in 0.01s =="},
     ],
 )
-def test_any_part_that_fails_fails_the_whole_and_its_summary_stands_last(
+def test_a_failing_part_fails_the_run_and_its_summary_is_last(
     checkout: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     done = ci(checkout, tmp_path, **environment)
     assert done.returncode == 1
     assert last_line(done) in environment.values()
-    assert len((tmp_path / "ran").read_text().splitlines()) == 2  # the other part runs all the same
+    assert len((tmp_path / "ran").read_text().splitlines()) == 2  # the other part still runs
 
 
 @pytest.mark.parametrize("said", ["", "== no tests ran in 0.01s ==", "== 0 passed in 0.01s ==", "all passed"])
 @pytest.mark.parametrize("version", ["3_31", "3_32"])
-def test_a_part_that_ran_nothing_has_failed(checkout: Path, tmp_path: Path, said: str, version: str) -> None:
+def test_a_part_that_runs_no_test_fails(checkout: Path, tmp_path: Path, said: str, version: str) -> None:
     done = ci(checkout, tmp_path, **{f"SAYS_{version}": said})
     assert done.returncode == 1
     assert re.match(r"no tests ran \(Python 3\.3", last_line(done))
 
 
-def test_a_test_cycle_that_fails_fails_it(checkout: Path, tmp_path: Path) -> None:
+def test_a_failing_test_cycle_fails_the_run(checkout: Path, tmp_path: Path) -> None:
     done = ci(checkout, tmp_path, CYCLE_FAILS="1")
     assert done.returncode == 1
     assert "failed: Python 3.32" in done.stdout
 
 
-def test_what_runs_under_the_others_is_there() -> None:
+def test_the_files_run_under_other_pythons_exist() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     words = re.search(r'parts="(.*?)"', script, re.DOTALL)
     assert words is not None

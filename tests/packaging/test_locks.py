@@ -1,4 +1,4 @@
-"""The lock files: every package pinned with hashes, from nowhere in particular, and the two agree."""
+"""The lock files: every package is pinned with hashes, no index is named, and the two agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOCKS = ("requirements.lock", "requirements-test.lock")
 
 
 def entries(name: str) -> list[str]:
-    """One string a package, its continuation lines joined."""
+    """One string per package, with continuation lines joined."""
     joined = (ROOT / name).read_text().replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
@@ -47,7 +47,7 @@ def test_the_test_lock_installs_on_top():
     assert run.items() <= test.items()
 
 
-def test_what_the_project_asks_for_is_locked():
+def test_the_requirements_of_the_project_are_locked():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = [re.match(r"[A-Za-z0-9-]+", item) for item in project["project"]["dependencies"]]
     names = {found.group().lower() for found in asked if found}
@@ -56,7 +56,7 @@ def test_what_the_project_asks_for_is_locked():
     assert "pytest" not in pins("requirements.lock")
 
 
-def test_linux_and_macos_are_both_served():
-    """Universal: where there is machine code, hashes of wheels for several platforms."""
+def test_linux_and_macos_are_both_supported():
+    """Packages with machine code have hashes of wheels for several platforms."""
     compiled = next(entry for entry in entries("requirements.lock") if entry.startswith("msgspec=="))
     assert compiled.count("--hash=") > 10

@@ -1,6 +1,6 @@
 """The contract suite for authors of plug-ins: the wheel, their own files, and no checkout.
 
-It starts pytest in a process of its own, as tests otherwise avoid: the promise is that this command runs elsewhere.
+It starts pytest in a separate process, which other tests avoid, because it tests that this command works elsewhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def author(tmp_path: Path) -> Path:
 
 
 def run_suite(installed: Path, author: Path, suite: str) -> subprocess.CompletedProcess[str]:
-    """The documented command, in the author's folder."""
+    """Run the documented command in the author's folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
     return subprocess.run(
         [

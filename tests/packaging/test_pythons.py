@@ -1,4 +1,4 @@
-"""Which Pythons the program runs on, and which it is tested with: said in several places, and the same in each."""
+"""The supported and tested Pythons, which several files name, are the same in each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def said_to_be_tested() -> list[str]:
     return re.findall(r"3\.\d+", named[1])
 
 
-def test_the_classifiers_are_the_versions_that_readme_calls_tested() -> None:
+def test_the_classifiers_match_the_versions_tested_in_the_readme() -> None:
     prefix = "Programming Language :: Python :: 3."
     classifiers = PROJECT["project"]["classifiers"]
     assert [each.removeprefix(prefix[:-2]) for each in classifiers if each.startswith(prefix)] == said_to_be_tested()
@@ -37,8 +37,8 @@ def test_the_oldest_python_is_tested_and_the_same_everywhere() -> None:
     assert PROJECT["tool"]["ruff"]["target-version"] == f"py{OLDEST.replace('.', '')}"
 
 
-def test_ci_takes_every_python_that_is_new_enough() -> None:
-    """`.ci/run` asks `tests/pythons`, and leaves out the default one alone, which runs everything."""
+def test_ci_uses_every_python_that_is_new_enough() -> None:
+    """`.ci/run` asks `tests/pythons`, and leaves out only the default one, which runs everything."""
     major, minor = OLDEST.split(".")
     for name in ("tests/pythons", "backup-venv"):
         compared = re.findall(r"version_info\D*[<>]=? \((\d+), (\d+)\)", words(name))
@@ -48,7 +48,7 @@ def test_ci_takes_every_python_that_is_new_enough() -> None:
     assert not re.findall(r"(?<![\d.])3\.\d+", ci)
 
 
-def test_each_tested_python_is_looked_for_by_name_at_set_up() -> None:
+def test_set_up_looks_for_each_tested_python_by_name() -> None:
     names = re.search(r"for name in python3 ([^;]*);", words("backup-venv"))
     assert names is not None
     assert {f"python{version}" for version in said_to_be_tested()} <= set(names[1].split())

@@ -1,4 +1,4 @@
-"""How long a start takes, and what it loads; and the script that makes the environment."""
+"""Start of the program: time, loaded modules, and the script that creates the environment."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def compiled() -> dict[str, str]:
-    """An environment in which Python keeps what it has compiled, as it does for users."""
+    """Environment variables with which Python keeps compiled files, as it does for users."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def cpu_s(*command: str | Path, cwd: Path) -> float:
-    """CPU time of a process and its children: wall time would measure the other tests on this machine."""
+    """CPU time of a process and its children. Wall time would include the load of other tests."""
     before = os.times()
     subprocess.run(command, capture_output=True, timeout=60, check=True, cwd=cwd, env=compiled())
     after = os.times()
@@ -31,8 +31,8 @@ def cpu_s(*command: str | Path, cwd: Path) -> float:
 
 
 def more_s(ours: Sequence[str | Path], bare: Sequence[str | Path], *, enough_s: float, cwd: Path = ROOT) -> float:
-    """How much longer `ours` takes than `bare` at best. Up to 20 tries: other tests on this machine can only slow
-    each of them down."""
+    """The smallest difference in time between `ours` and `bare`, over up to 20 tries: other tests on this machine can
+    only slow each of them down."""
     least = math.inf
     base = min(cpu_s(*bare, cwd=cwd) for _ in range(3))
     for _ in range(20):
@@ -65,7 +65,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make_checkout(folder: Path) -> Path:
-    """A clone as far as the script needs one, its environment (a stand-in) already made."""
+    """A minimal clone for the script, with a stand-in for its environment."""
     (folder / ".venv" / "bin").mkdir(parents=True)
     shutil.copy(ROOT / "backup-venv", folder)
     (folder / "requirements.lock").write_text("click==8.2.0\n")
@@ -87,7 +87,7 @@ def start(
     )  # fmt: skip
 
 
-def test_a_made_environment_is_just_used(checkout: Path):
+def test_an_existing_environment_is_used(checkout: Path):
     done = start(checkout / "backup-venv", "list", "a b")
     assert (done.returncode, done.stdout) == (0, "ran -X utf8 -P -m backup list a b\n")
 
@@ -97,7 +97,7 @@ def test_a_second_start_adds_less_than_100_ms(checkout: Path):
     assert more_s(ours, bare, enough_s=0.100, cwd=checkout) < 0.100
 
 
-def test_it_says_what_was_typed(checkout: Path):
+def test_it_uses_the_typed_name(checkout: Path):
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\necho "$HOMESERVER_BACKUP_COMMAND"\n')
     done = subprocess.run(
         ["./backup-venv", "status"], capture_output=True, text=True, timeout=60, check=True, cwd=checkout
@@ -114,7 +114,7 @@ def test_it_runs_through_links_and_from_another_folder(checkout: Path, tmp_path:
 
 
 def tools_without_python(tmp_path: Path) -> Path:
-    """A PATH with what the script itself uses, and no Python."""
+    """A PATH with the tools of the script, and no Python."""
     folder = tmp_path / "tools"
     folder.mkdir()
     for tool in ("sh", "dirname", "readlink", "cksum", "cat", "rm", "mv"):
@@ -135,13 +135,13 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_no_python_is_one_line_with_the_cure(checkout: Path, tmp_path: Path):
+def test_no_python_is_one_line_with_a_fix(checkout: Path, tmp_path: Path):
     (checkout / ".venv" / ".installed").unlink()
     done = start(checkout / "backup-venv", path=str(tools_without_python(tmp_path)))
     assert "apt install python3 python3-venv" in one_line(done)
 
 
-def test_an_old_python_is_one_line_with_the_cure(checkout: Path, tmp_path: Path):
+def test_an_old_python_is_one_line_with_a_fix(checkout: Path, tmp_path: Path):
     (checkout / ".venv" / ".installed").unlink()
     tools = tools_without_python(tmp_path)
     fake_python(tools, 'case $1 in --version) echo "Python 3.9.2" ;; *) exit 1 ;; esac')
@@ -150,15 +150,15 @@ def test_an_old_python_is_one_line_with_the_cure(checkout: Path, tmp_path: Path)
     assert "Python 3.9.2" in line
 
 
-def test_a_missing_venv_module_is_one_line_with_the_cure(checkout: Path, tmp_path: Path):
+def test_a_missing_venv_module_is_one_line_with_a_fix(checkout: Path, tmp_path: Path):
     (checkout / ".venv" / ".installed").unlink()
     tools = tools_without_python(tmp_path)
     fake_python(tools, 'case $2 in *ensurepip*) exit 1 ;; *) echo "$0" ;; esac')
     assert "apt install python3-venv" in one_line(start(checkout / "backup-venv", path=str(tools)))
 
 
-def test_an_interrupted_installation_is_begun_anew(checkout: Path, tmp_path: Path):
-    """No stamp: the half-made environment is cleared, made, filled and stamped; the next start only runs."""
+def test_an_interrupted_installation_starts_again(checkout: Path, tmp_path: Path):
+    """Without a stamp the partial environment is cleared, created, filled and stamped; the next start only runs."""
     (checkout / ".venv" / ".installed").unlink()
     tools = tools_without_python(tmp_path)
     log = tmp_path / "calls"
@@ -175,7 +175,7 @@ def test_an_interrupted_installation_is_begun_anew(checkout: Path, tmp_path: Pat
     assert log.read_text() == "venv -X utf8 -P -m backup --version\n"
 
 
-def test_a_failed_installation_is_not_taken_for_a_whole_one(checkout: Path, tmp_path: Path):
+def test_a_failed_installation_is_not_used(checkout: Path, tmp_path: Path):
     (checkout / "requirements.lock").write_text("click==8.3.0\n")
     tools = tools_without_python(tmp_path)
     fake_python(tools, 'echo "$0"')
@@ -188,7 +188,7 @@ def test_a_failed_installation_is_not_taken_for_a_whole_one(checkout: Path, tmp_
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A made checkout that another user can reach (pytest's own folders are private), its Python beside it."""
+    """A set-up checkout that another user can reach (pytest's folders are private), with its Python beside it."""
     base = Path(tempfile.mkdtemp(prefix="shared-checkout-"))
     base.chmod(0o755)
     folder = make_checkout(base / "a folder")
@@ -203,16 +203,16 @@ def shared() -> Iterator[Path]:
 
 
 def as_somebody_else(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Root may enter and write anywhere: the script is started as somebody who may not."""
+    """Start the script as an ordinary user, because root may enter and write anywhere."""
     return start(folder / "backup-venv", "status", cwd=Path("/"), user=65534 if os.getuid() == 0 else None)
 
 
-def test_what_the_owner_has_made_everybody_can_start(shared: Path):
+def test_everybody_can_start_what_the_owner_has_set_up(shared: Path):
     shared.chmod(0o555)
     assert as_somebody_else(shared).stdout == "ran -X utf8 -P -m backup status\n"
 
 
-def test_a_python_that_this_user_cannot_reach_is_named_with_the_cure(shared: Path):
+def test_a_python_that_this_user_cannot_reach_is_named_with_a_fix(shared: Path):
     (shared.parent / "home").chmod(0)
     for writable in (shared, shared / ".venv"):
         writable.chmod(0o555)
@@ -224,7 +224,7 @@ def test_a_python_that_this_user_cannot_reach_is_named_with_the_cure(shared: Pat
         writable.chmod(0o777)
 
 
-def test_a_python_that_is_gone_is_not_called_out_of_reach(shared: Path):
+def test_a_missing_python_is_not_called_out_of_reach(shared: Path):
     shared.chmod(0o555)
     (shared.parent / "home" / "python3.12").unlink()
     line = one_line(as_somebody_else(shared))
@@ -232,7 +232,7 @@ def test_a_python_that_is_gone_is_not_called_out_of_reach(shared: Path):
     assert f"'{shared}/backup-venv' --version" in line
 
 
-def test_an_environment_that_is_closed_to_others_is_said(shared: Path):
+def test_an_environment_closed_to_others_is_reported(shared: Path):
     shared.chmod(0o555)
     (shared / ".venv").chmod(0)
     assert f"chmod -R a+rX '{shared}/.venv'" in one_line(as_somebody_else(shared))
@@ -242,7 +242,7 @@ def test_an_environment_that_is_closed_to_others_is_said(shared: Path):
     ("change", "cause"),
     [("stamp", "is not made yet, and"), ("lock", "has changed since")],
 )
-def test_what_only_the_owner_can_bring_up_to_date_is_said(shared: Path, change: str, cause: str):
+def test_an_update_that_only_the_owner_can_make_is_reported(shared: Path, change: str, cause: str):
     if change == "stamp":
         (shared / ".venv" / ".installed").unlink()
     else:
@@ -275,7 +275,7 @@ def test_of_two_first_starts_one_installs(checkout: Path, tmp_path: Path):
 
 
 class Pythons:
-    """Stand-ins for the system's Python and those of the environments: what was called, one line each."""
+    """Stand-ins for the system's Python and those of the environments, which record each call in one line."""
 
     def __init__(self, checkout: Path, tmp_path: Path) -> None:
         self.checkout = checkout
@@ -316,7 +316,7 @@ def pythons(checkout: Path, tmp_path: Path) -> Pythons:
     return Pythons(checkout, tmp_path)
 
 
-def test_a_changed_lock_goes_into_a_new_folder_that_takes_the_old_one_s_place(checkout: Path, pythons: Pythons):
+def test_a_changed_lock_goes_into_a_new_folder_that_replaces_the_old_one(checkout: Path, pythons: Pythons):
     (checkout / ".venv" / "mark").touch()
     (checkout / "requirements.lock").write_text("click==8.3.0\n")
     done = pythons.start()
@@ -336,7 +336,7 @@ def test_a_changed_lock_goes_into_a_new_folder_that_takes_the_old_one_s_place(ch
     assert pythons.calls() == ["HERE/.venv/bin/python -X utf8 -P -m backup status"]
 
 
-def test_a_worker_that_does_not_leave_keeps_its_environment(checkout: Path, pythons: Pythons):
+def test_a_worker_that_does_not_exit_keeps_its_environment(checkout: Path, pythons: Pythons):
     (checkout / ".venv" / "mark").touch()
     (checkout / "requirements.lock").write_text("click==8.3.0\n")
     pythons.fail.touch()
@@ -347,12 +347,12 @@ def test_a_worker_that_does_not_leave_keeps_its_environment(checkout: Path, pyth
     pythons.calls()
     pythons.fail.unlink()
     assert pythons.start().returncode == 0
-    assert not any("pip install" in call for call in pythons.calls())  # what was made is used
+    assert not any("pip install" in call for call in pythons.calls())  # the new environment is used
     assert not (checkout / ".venv" / "mark").exists()
 
 
 @pytest.mark.parametrize("moment", ["while it is made", "before the switch", "between the two renames", "after it"])
-def test_killed_in_the_midst_of_a_switch_the_next_start_goes_on(checkout: Path, pythons: Pythons, moment: str):
+def test_after_a_kill_during_the_switch_the_next_start_continues(checkout: Path, pythons: Pythons, moment: str):
     (checkout / "requirements.lock").write_text("click==8.3.0\n")
     (checkout / ".venv" / "mark").touch()
     assert pythons.start().returncode == 0

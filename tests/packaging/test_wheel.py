@@ -1,4 +1,4 @@
-"""What `pip install .` gives: both commands, stylesheets, READMEs, templates, the license, no tests."""
+"""The result of `pip install .`: both commands, stylesheets, READMEs, templates, the license, no tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def in_tree(pattern: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in found}
 
 
-def test_all_that_is_needed_is_in_it(wheel: Path):
+def test_the_wheel_has_all_that_is_needed(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert in_tree("*.py") <= names
     assert in_tree("*.tcss") <= names
@@ -30,12 +30,12 @@ def test_all_that_is_needed_is_in_it(wheel: Path):
     assert {name for name in names if name.endswith(".tcss")}
 
 
-def test_nothing_else_is_in_it(wheel: Path):
+def test_the_wheel_has_nothing_else(wheel: Path):
     tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"backup", "providers", "screens", "tui"}
 
 
-def test_the_license_is_in_the_wheel_and_is_the_one_that_the_project_names(wheel: Path):
+def test_the_license_is_in_the_wheel_and_matches_the_project(wheel: Path):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = (ROOT / "LICENSE").read_text()
     assert project["license"] in text
@@ -58,7 +58,7 @@ def test_the_license_is_in_the_source_distribution(source: Path, tmp_path: Path)
         assert member.read() == (ROOT / "LICENSE").read_bytes()
 
 
-def test_it_asks_for_what_the_project_asks_for(wheel: Path):
+def test_the_wheel_has_the_requirements_of_the_project(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
     lines = [line.partition(": ")[2] for line in metadata.splitlines() if line.startswith("Requires-Dist: ")]
@@ -68,7 +68,7 @@ def test_it_asks_for_what_the_project_asks_for(wheel: Path):
 
 @pytest.mark.parametrize("command", ["homeserver-backup", "backup-venv"])
 def test_both_commands_run(installed: Path, command: str, paths: Paths, tmp_path: Path):
-    """From the installed files alone, standing elsewhere."""
+    """With the installed files alone, from another folder."""
     program = installed / "bin" / command
     assert run(program, "--version", cwd=tmp_path).startswith("homeserver-backup ")
     assert f"Usage: {command} " in run(program, "--help", cwd=tmp_path)
@@ -76,6 +76,6 @@ def test_both_commands_run(installed: Path, command: str, paths: Paths, tmp_path
     assert place.startswith(str(installed))
 
 
-def test_the_installed_program_proves_local_storage(installed: Path, paths: Paths, tmp_path: Path):
+def test_the_installed_program_passes_test_cycle(installed: Path, paths: Paths, tmp_path: Path):
     said = run(installed / "bin" / "homeserver-backup", "test-cycle", "--size", "1MiB", cwd=tmp_path)
     assert "passed in" in said

@@ -1,6 +1,6 @@
-"""Run as a program by test_canaries: the product with a fault of ours just behind the place where a secret was used.
+"""Run as a program by test_canaries: the product with a bug injected just after a secret was used.
 
-`crash.py WHERE ARGUMENT...`: WHERE is a method of `CredentialStores` that does its work, and then raises.
+`crash.py WHERE ARGUMENT...`: WHERE is a method of `CredentialStores`, which does its work and then raises.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from backup.cli.main import run
 from backup.core.credential_stores import CredentialStores
 
 
-def break_behind(method: str) -> None:
+def break_after(method: str) -> None:
     whole = getattr(CredentialStores, method)
 
     def broken(self: CredentialStores, *arguments: Any, **more: Any) -> None:
@@ -24,5 +24,5 @@ def break_behind(method: str) -> None:
 
 
 if __name__ == "__main__":
-    break_behind(sys.argv[1])
+    break_after(sys.argv[1])
     sys.exit(run(sys.argv[2:], "homeserver-backup"))

@@ -1,6 +1,6 @@
-"""Canaries: secrets that are told from everything else go through the whole product (set-up, transfer, failure, crash),
-and are then looked for in every file (also those that were there for a moment only), in the command line and
-environment of every process, and in every byte sent to a terminal or to systemd's journal."""
+"""Canaries: recognisable secrets go through the whole product (set-up, transfer, failure, crash), and are then searched
+in every file (short-lived ones too), in the command line and environment of every process, and in every byte sent to a
+terminal or to systemd's journal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CANARIES = [PASSPHRASE, WRONG_SECRET, WRONG_PASSPHRASE, KEY_IN_FILE, SECRET_KEY]
 
 
 class Product:
-    """The product as a user has it: command lines, some of them on a terminal, whose bytes are all kept."""
+    """The product as a user runs it: command lines, some on a terminal, with all output bytes kept."""
 
     def __init__(self, paths: Paths, temporary: Path) -> None:
         self.paths = paths
@@ -50,7 +50,7 @@ class Product:
         temporary.mkdir(parents=True)
         (self.home / "Downloads").mkdir()
         self.outside = temporary.parents[1] / "outside"
-        """What is none of the product's: what the spy noted, the credentials that systemd gives."""
+        """Files outside the product: the spy's notes, and the credentials given by systemd."""
         self.spied = self.outside / "spied"
         self.spied.mkdir(parents=True)
         self.environment = {
@@ -63,19 +63,19 @@ class Product:
         self.sent = bytearray()
 
     def run(self, *words: str, stdin: str = "", passphrase: str = "", broken: str = "") -> int:
-        """A command with no terminal; its output counts as sent. `broken`: with a fault behind that method."""
+        """Run a command without a terminal; its output counts as sent. `broken`: the method with an injected bug."""
         done = self._done(words, stdin, passphrase, broken)
         self.sent += done.stdout + done.stderr
         return done.returncode
 
     def key_of_a_slot(self) -> str:
-        """For systemd. It goes into a pipe, and is looked for from now on."""
+        """A key for systemd, read from a pipe; it is a canary from now on."""
         done = self._done(["credentials", "unattended", "--print-key"], "", PASSPHRASE, "")
         self.sent += done.stderr
         return done.stdout.decode().strip()
 
     def by_systemd(self, *program: str, key: str) -> int:
-        """A program as a unit of systemd: no terminal, the key in a folder, output and errors to the journal."""
+        """Run a program like a unit of systemd: no terminal, the key in a folder, output and errors to the journal."""
         folder = self.outside / "credentials"
         folder.mkdir(mode=0o700)
         (folder / CREDENTIAL_NAME).write_text(key)
@@ -87,7 +87,7 @@ class Product:
         return done.returncode
 
     def noted(self, kind: str) -> list[str]:
-        """What the spy has noted of a kind: "wrote" (paths), "kept", "started"."""
+        """The spy's notes of a kind: "wrote" (paths), "kept", "started"."""
         lines = (self.spied / "log").read_text(errors="surrogateescape").split("\n")
         return [line.partition(" ")[2] for line in lines if line.startswith(f"{kind} ")]
 
@@ -146,16 +146,16 @@ def test_no_canary_is_found_anywhere(product: Product, paths: Paths) -> None:
     assert len(watch.seen) > 10
     assert watch.found == set()
     assert in_files(product.home, canaries) == []
-    assert [found for found in in_files(product.spied, canaries) if not stood_there(*found, product)] == []
+    assert [found for found in in_files(product.spied, canaries) if not was_in_configuration(*found, product)] == []
     assert occurrences(bytes(product.sent), canaries) == []
     assert [path for path in product.noted("wrote") if is_elsewhere(path, product)] == []
     assert len(product.noted("started")) > 2
-    assert any("/.vault.json." in line for line in product.noted("kept"))  # the spy saw what is gone
+    assert any("/.vault.json." in line for line in product.noted("kept"))  # the spy saw files that are gone
     assert list(product.home.rglob("core*")) == []
 
 
-def test_the_password_of_a_proxy_goes_to_the_proxy_and_nowhere_else(product: Product, paths: Paths) -> None:
-    """In the environment it is the user's own: the command does not hand it on, and queues nothing with it."""
+def test_the_password_of_a_proxy_goes_only_to_the_proxy(product: Product, paths: Paths) -> None:
+    """A password in the user's environment is not passed on by the command, and nothing is queued with it."""
     heads: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -201,7 +201,7 @@ def answer_all(listener: socket.socket, heads: list[bytes]) -> None:
 
 
 def set_up(product: Product) -> None:
-    """The secret and the passphrase typed at hidden prompts; the one in the file is moved out of it."""
+    """Type the secret and the passphrase at hidden prompts; the secret in the file is moved to the store."""
 
     def type_both(terminal: Terminal) -> None:
         terminal.wait_for(f"Secret of {ACCESS_KEY}")
@@ -233,14 +233,14 @@ def transfer(product: Product) -> None:
         terminal.wait_for("file.bin")
         terminal.press("q")
 
-    assert product.run("credentials", "lock") == 0  # the worker that still lingers would open it
+    assert product.run("credentials", "lock") == 0  # a worker that still runs would open it
     assert product.on_terminal([], unlock_and_look) == 0
     assert product.run("credentials", "status") == 0
     assert product.run("status", "--json") == 0
 
 
 def take_screenshot(terminal: Terminal, folder: Path) -> None:
-    """By the palette, as a user does, with the passphrase in its field."""
+    """Use the command palette, as a user does, with the passphrase in its field."""
     terminal.press("\x10")
     terminal.wait_for("Search for commands")
     terminal.press("screenshot")
@@ -253,7 +253,7 @@ def take_screenshot(terminal: Terminal, folder: Path) -> None:
 
 
 def fail(product: Product) -> None:
-    """Keys that the service does not take, a passphrase that is wrong, a setting that cannot be."""
+    """Keys that the service rejects, a wrong passphrase, an invalid setting."""
     assert product.run("test-providers", "astray", passphrase=PASSPHRASE) != 0
     assert product.run("list", "--provider", "astray", "--json", passphrase=PASSPHRASE) != 0
     assert product.run("credentials", "unlock", passphrase=WRONG_PASSPHRASE) == 4
@@ -262,7 +262,7 @@ def fail(product: Product) -> None:
 
 
 def crash(product: Product, paths: Paths) -> None:
-    """A fault of ours with secrets in the frames: on the command line, in the console; and a signal that dumps core."""
+    """A bug with secrets in the frames, on the command line and in the console; and a signal that dumps core."""
     fault = "set"
     assert product.run("set-credentials", "minio", stdin=SECRET_KEY, passphrase=PASSPHRASE, broken=fault) == 1
     assert b"internal error (RuntimeError)" in product.sent
@@ -271,7 +271,7 @@ def crash(product: Product, paths: Paths) -> None:
     def unlock(terminal: Terminal) -> None:
         terminal.wait_for("Unlock the vault", "Passphrase")
         terminal.press(PASSPHRASE, "enter")
-        terminal.wait_until(lambda screen: "fault of ours" in screen or "rror" in screen, 20, "the fault is told")
+        terminal.wait_until(lambda screen: "fault of ours" in screen or "rror" in screen, 20, "the fault is reported")
         terminal.press("escape", "escape", "q", "ctrl+q")
 
     assert product.run("credentials", "lock") == 0
@@ -287,10 +287,10 @@ def crash(product: Product, paths: Paths) -> None:
 
 
 def without_anybody(product: Product) -> str:
-    """What waits for the vault is done by a worker with systemd's key, at DEBUG, whose words go to the journal. The
-    key."""
+    """Have transfers that wait for the vault done by a worker with systemd's key, logging at DEBUG to the journal.
+    Returns the key."""
     queue = Queue(product.paths)
-    job = queue.queue_upload("minio", [product.home / "file.bin"], "alone")  # by somebody who does not have it
+    job = queue.queue_upload("minio", [product.home / "file.bin"], "alone")  # by a process without the key
     assert stop_worker(product.paths)
     key = product.key_of_a_slot()
     assert product.by_systemd("backup.worker", "--linger", "0", "--verbose", key=key) == 0
@@ -299,8 +299,8 @@ def without_anybody(product: Product) -> str:
     return key
 
 
-def stood_there(copy: str, canary: str, product: Product) -> bool:
-    """The secret that the user wrote into the configuration stays there until the store has it; nowhere else."""
+def was_in_configuration(copy: str, canary: str, product: Product) -> bool:
+    """True for the secret that the user wrote into the configuration, which is only there until the store has it."""
     kept = dict(line.split(" ", 1) for line in product.noted("kept"))
     return canary == KEY_IN_FILE and Path(kept[copy]).name.startswith(".config.json.")
 
@@ -315,14 +315,14 @@ def limits(pid: int) -> dict[str, tuple[str, str]]:
 
 
 def test_the_watch_finds_what_is_there(tmp_path: Path) -> None:
-    """A net that catches nothing would pass every test."""
+    """A watch that finds nothing would pass every test."""
     for form in forms(PASSPHRASE):
         (tmp_path / "file").write_bytes(b"before " + form + b" after")
         assert in_files(tmp_path, [PASSPHRASE]) == [("file", PASSPHRASE)]
     assert occurrences(b"nothing here", [PASSPHRASE]) == []
     for before in range(4):
-        told = b"\x1b]52;c;" + base64.b64encode(b"x" * before + PASSPHRASE.encode() + b"yy") + b"\x07"
-        assert occurrences(told, [PASSPHRASE]) == [PASSPHRASE]
+        copied = b"\x1b]52;c;" + base64.b64encode(b"x" * before + PASSPHRASE.encode() + b"yy") + b"\x07"
+        assert occurrences(copied, [PASSPHRASE]) == [PASSPHRASE]
     gone = "import os, sys; open('f', 'w').write(sys.stdin.read()); os.rename('f', 'g'); open('g', 'w'); os.remove('g')"
     spied = tmp_path / "spied"
     spied.mkdir()

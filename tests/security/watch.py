@@ -1,4 +1,4 @@
-"""Looking for canaries from outside: command lines and environments of processes, files, bytes sent to a terminal."""
+"""Search for canaries from outside: in command lines and environments of processes, in files and terminal output."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Final
 from urllib.parse import quote
 
 _LOOKS: Final = 5
-"""So often a process is looked at that is none of the product's: a child has its parent's environment at first."""
+"""Looks at a process that is not the product's, because a child has its parent's environment at first."""
 
 
 def forms(canary: str) -> set[bytes]:
-    """A secret as it may be written: as it is, for a URL, in JSON, in hexadecimal, in base64 at each alignment."""
+    """Encodings of a secret: plain, for a URL, in JSON, hexadecimal, base64 at each alignment."""
     raw = canary.encode()
     found = {raw, quote(canary, safe="").encode(), json.dumps(canary)[1:-1].encode(), binascii.hexlify(raw)}
     found.add(canary.encode("utf-16-le"))
@@ -34,7 +34,7 @@ def occurrences(data: bytes, canaries: Iterable[str]) -> list[str]:
 
 
 def in_files(folder: Path, canaries: Iterable[str]) -> list[tuple[str, str]]:
-    """Every file below a folder that holds one."""
+    """Every file below a folder that contains a canary."""
     wanted = list(canaries)
     return [
         (str(path.relative_to(folder)), canary)
@@ -45,8 +45,8 @@ def in_files(folder: Path, canaries: Iterable[str]) -> list[tuple[str, str]]:
 
 
 class ProcessWatch:
-    """Reads /proc/*/cmdline and environ of every process with `mark` in its environment, as fast as it can, until it is
-    left. Its own process is not looked at."""
+    """Reads /proc/*/cmdline and environ of every process with `mark` in its environment, as fast as possible, while the
+    context is open. Its own process is skipped."""
 
     def __init__(self, mark: str, canaries: Iterable[str]) -> None:
         self._mark = mark.encode()
@@ -56,7 +56,7 @@ class ProcessWatch:
         self._strangers: Counter[int] = Counter()
         self.found: set[tuple[str, str]] = set()
         self.seen: set[int] = set()
-        """Processes that were looked at."""
+        """Processes seen."""
 
     def __enter__(self) -> ProcessWatch:
         self._thread.start()

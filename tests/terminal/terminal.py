@@ -1,4 +1,4 @@
-"""A real terminal for a real process: a pty, an emulator that keeps the screen, and every byte that was sent to it."""
+"""A real terminal for a real process: a pty, an emulator that keeps the screen, and every byte sent to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KEYS: Final = {
 
 
 class Terminal:
-    """Runs a command in a pty of its own session. Use as a context manager: leaving ends the process."""
+    """Runs a command in a pty and session of its own. A context manager, whose exit ends the process."""
 
     def __init__(
         self, command: Sequence[str], *, environment: Mapping[str, str], columns: int = 80, rows: int = 24
@@ -77,7 +77,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            print(self.text())  # noqa: T201 - what was on the screen explains the failure
+            print(self.text())  # noqa: T201 - the screen explains the failure
         self.kill()
 
     def _read(self) -> None:
@@ -107,11 +107,11 @@ class Terminal:
             os.write(self._master, KEYS.get(key, key).encode())
 
     def press_bytes(self, data: bytes) -> None:
-        """Send what a terminal with another encoding would."""
+        """Send bytes as a terminal with another encoding would."""
         os.write(self._master, data)
 
     def wait_until(self, condition: Callable[[str], bool], timeout_s: float = 20.0, what: str = "") -> str:
-        """The screen as soon as `condition(text)` holds. Fails with the screen when it does not in time."""
+        """The screen once `condition(text)` is true. Fails with the screen if that takes too long."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -124,7 +124,7 @@ class Terminal:
                 self._changed.wait(min(left, 0.5))
 
     def wait_for(self, *texts: str, timeout_s: float = 20.0) -> str:
-        """The screen as soon as it shows all of `texts`."""
+        """The screen once it shows all of `texts`."""
         return self.wait_until(lambda screen: all(text in screen for text in texts), timeout_s, " + ".join(texts))
 
     def wait_gone(self, text: str, timeout_s: float = 20.0) -> str:
@@ -137,7 +137,7 @@ class Terminal:
         os.kill(self.process.pid, signal.SIGWINCH)
 
     def hang_up(self) -> None:
-        """Take the terminal away, as a connection that breaks does."""
+        """Close the terminal, as a broken connection does."""
         master, self._master = self._master, -1
         self._reader.join(5)
         os.close(master)
@@ -146,7 +146,7 @@ class Terminal:
         return self.process.wait(timeout_s)
 
     def kill(self) -> None:
-        """End the process, whatever state it is in."""
+        """Kill the process in any state."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)

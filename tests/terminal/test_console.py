@@ -1,4 +1,4 @@
-"""The console as its users drive it: a real pty, a real keyring, a real S3 server, the real worker."""
+"""The console as users run it: a real pty, a real keyring, a real S3 server, the real worker."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def set_s3_up(terminal: Terminal, endpoint: str, bucket: str) -> None:
 
 
 def wait_focus(terminal: Terminal, *, right: bool) -> None:
-    """Until the border of that pane has the colour of focus."""
+    """Wait until the border of that pane has the colour of focus."""
     column = terminal.screen.columns // 2 + (5 if right else -5)
     terminal.wait_until(lambda _: terminal.screen.buffer[2][column].fg == PRIMARY.removeprefix("#"), what="focus")
 
@@ -123,7 +123,7 @@ def test_from_the_form_to_verified_files_through_a_restart(
 
         (home / "back").mkdir()
         terminal.press("r")
-        terminal.wait_for("back/")  # the cursor stays on its row when rows come before it
+        terminal.wait_for("back/")  # the cursor stays on its row when rows are inserted before it
         terminal.press("home", "down", "enter")
         terminal.wait_for("/back")
         terminal.press("tab")

@@ -1,4 +1,4 @@
-"""The vault in a real terminal: first-time set-up on a machine with no session bus, and what the terminal is sent."""
+"""The vault in a real terminal: first set-up on a machine without a session bus, and the bytes sent to the terminal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fill_in_s3(terminal: Terminal, bucket: str, endpoint: str) -> None:
 
 
 def queue_without_the_key(paths: Paths, path: Path) -> None:
-    """As a command line does: the worker that it starts has nothing to open the vault with."""
+    """Queue as a command does: the worker that it starts cannot open the vault."""
     core = Core(paths)
     core.queue.queue_upload("aws_s3", [path])
     core.close()
@@ -137,7 +137,7 @@ sys.exit(app.return_code)
 """
 
 
-def test_a_crash_and_the_clipboard_tell_no_secret(environment: dict[str, str]) -> None:
+def test_a_crash_and_the_clipboard_reveal_no_secret(environment: dict[str, str]) -> None:
     canary = "canary-in-the-passphrase"
     with Terminal([sys.executable, "-c", _CRASH], environment=environment, columns=100, rows=40) as terminal:
         terminal.wait_for("Unlock the vault")

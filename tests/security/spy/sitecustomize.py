@@ -1,8 +1,8 @@
-"""Put on the product's PYTHONPATH by test_canaries, so that Python loads it at the start of each of its processes.
+"""On the product's PYTHONPATH in test_canaries, so that Python loads it at the start of each process.
 
-Notes every file that is opened for writing and every program that is started with its environment, and keeps a copy of
-every file just before it is renamed or removed: what lives for a millisecond is looked through as well. Into a folder
-of its own (`CANARY_SPY`), which the product does not know.
+It notes every file opened for writing, and every started program with its environment. It copies every file just
+before it is renamed or removed, so that short-lived files are searched too. All of this goes into a folder of its own
+(`CANARY_SPY`), which the product does not know.
 """
 
 from __future__ import annotations
