@@ -122,7 +122,7 @@ class Findings:
                 (self._folder / f"{token}{_QUEUED}").unlink(missing_ok=True)
 
     def drop_others(self, tokens: Collection[str]) -> None:
-        """Delete claimed findings, except those with these tokens."""
+        """Delete claimed findings older than an hour, except those with these tokens."""
         for path in self._files(_QUEUED):
             if path.stem not in tokens and _age_s(path) > _FRESH_S:
                 with suppress(OSError):

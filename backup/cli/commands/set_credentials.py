@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Keep the credentials of provider NAME in the credential store.
 
-    The secret is typed at a hidden prompt, or read from standard input (its first line) if that is no terminal:
+    The secret is typed at a hidden prompt, or read from standard input (its first line) if that is not a terminal:
 
     \b
         pass show minio | homeserver-backup set-credentials minio --username admin

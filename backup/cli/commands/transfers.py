@@ -60,7 +60,7 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
     "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof",
     "calls": {"<kind of request>": how many}, ...}], "item_count"}
     With --since also "since": {"since", "items": how many files failed, "broken_jobs": how many jobs broke off,
-    "jobs": [numbers of all these jobs], "known_from": since when the history is complete (null if --since is later),
+    "jobs": [numbers of all these jobs], "known_from": start of the complete history (null unless --since is earlier),
     "forgotten": how many files of older jobs failed at an unknown time}.
     """
     snapshot = session.core.queue.snapshot(limit=maximum, job_id=job_id)
@@ -98,7 +98,7 @@ def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int
 @json_option
 @pass_session
 def wait_for(session: Session, output: Output, jobs: tuple[int, ...], since: float | None) -> int:
-    """Run the queue, and return when it is empty: for timers, cron jobs and boot.
+    """Run the queue, and return when it is empty. For timers, cron jobs and boot.
 
     Also returns when nothing can continue without your help; exit code and output say what is needed (4: unlock the
     credential store, or set a credential).

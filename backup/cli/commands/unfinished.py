@@ -36,7 +36,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @pass_session
 def list_unfinished(session: Session, output: Output, provider: str | None) -> None:
-    """List unfinished uploads with age and size, oldest first ('-': the service does not report it).
+    """List unfinished uploads with age and size, oldest first. '-': the service does not report it.
 
     \b
     JSON: {"provider", "unfinished": [{"key", "started_at", "age_s", "size_bytes", "needed_by"}]}
@@ -61,8 +61,8 @@ def list_unfinished(session: Session, output: Output, provider: str | None) -> N
 def remove_unfinished(
     session: Session, output: Output, keys: tuple[str, ...], provider: str | None, older_than: float | None, yes: bool
 ) -> int:
-    """Remove unfinished uploads by KEY, by AGE, or by both together; asks first. One that a transfer of ours will
-    resume is never removed: cancel that transfer instead.
+    """Remove unfinished uploads by KEY, AGE, or both. Asks first. One that a transfer of ours will resume is never
+    removed: cancel that transfer instead.
 
     \b
     JSON: {"provider", "removed": [...], "kept": [...], "failed": [{"key", "error", ...}]}   (entries as in list)

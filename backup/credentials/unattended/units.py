@@ -47,7 +47,7 @@ PROTECTION: Final = {
         "unencrypted disk, or anyone with a copy of both the file and the vault."
     ),
     Variant.PASSWORD_COMMAND: (
-        "Protects as well as the program it asks, if nobody has to unlock that one; "
+        "Protects as well as the program it asks does while it answers unattended; "
         "not against root, or other processes of yours, which can ask it too."
     ),
 }

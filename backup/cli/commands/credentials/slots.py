@@ -82,7 +82,7 @@ def add_passphrase(session: Session, output: Output, label: str, new_passphrase_
 @pass_session
 def renew_key(session: Session, output: Output, drop_others: bool) -> None:
     """Encrypt the vault under a new key. Old passphrases, removed slots and the former key no longer open it. If one of
-    them leaked, replace the credentials at the services too: they were readable.
+    them leaked, set new credentials too: the old ones were readable.
 
     The passphrase, the key file and password_command stay valid. Other slots (a second passphrase, systemd's
     credential) are dropped with --drop-others; add them again. Processes that have the vault open must unlock it again,
