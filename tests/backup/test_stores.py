@@ -248,6 +248,7 @@ def test_the_screen_describes_a_vault_plainly(core: Core, paths: Paths) -> None:
     assert answers["works for scheduled jobs"] is YesNo.PARTLY
     assert answers["protects against other processes of yours"] is YesNo.NO
     assert answers["protects against root"] is YesNo.NO
+    assert [fact.why[-1] for fact in facts.facts if fact.remedies] == ["."]  # the remedy is a sentence of its own
     (entry,) = facts.credentials
     assert (entry.key, entry.instances, entry.state) == ("minio", ("minio",), CredentialState.EXPIRING)
     assert entry.fields == ("password", "session_token")
