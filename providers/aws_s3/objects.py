@@ -183,6 +183,11 @@ def goes_on(root: Element, marker: str) -> bool:
     return bool(marker) and not truncation_of(root) <= {"false", ""}
 
 
+def lacks_marker(root: Element, marker: str) -> bool:
+    """Whether a listing has another page but does not say how to request it."""
+    return not marker and not truncation_of(root) <= {"false", ""}
+
+
 def _listed(item: Element, key: str) -> RemoteFile:
     """Raises Integrity for an impossible size."""
     stored_at = iso_date(item.findtext("LastModified") or "")

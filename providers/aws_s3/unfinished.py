@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from providers.aws_s3.client import S3Client, S3Request
 from providers.aws_s3.errors import not_s3
-from providers.aws_s3.objects import goes_on, iso_date, number
+from providers.aws_s3.objects import goes_on, iso_date, lacks_marker, number
 from providers.contract.listing import Trail, without_base
 from providers.contract.upload import PendingUpload
 from providers.errors import NotFound, PermissionDenied, Unsupported
@@ -42,6 +42,8 @@ def listed(wire: S3Client, prefix: str, below: str) -> list[PendingUpload]:
             without_base(whole, below)
             found.append(_pending(without_base(whole, prefix), upload_id, item.findtext("Initiated") or "", item))
         marker, upload_marker = (root.findtext(name) or "" for name in ("NextKeyMarker", "NextUploadIdMarker"))
+        if lacks_marker(root, marker):
+            raise Unsupported("this server cannot page through its unfinished uploads (ListMultipartUploads)")
         if not goes_on(root, marker):
             return found
         trail = trail.step(f"{marker}\0{upload_marker}", brought=bool(uploads))
@@ -64,6 +66,8 @@ def held_bytes(wire: S3Client, key: str, token: Mapping[str, object]) -> int | N
             return None
         held += sum(sizes)
         marker = root.findtext("NextPartNumberMarker") or ""
+        if lacks_marker(root, marker):
+            return None
         if not goes_on(root, marker):
             return held
         trail = trail.step(marker, brought=bool(sizes))

@@ -87,12 +87,19 @@ CASES = [
 ]
 
 
+def result_of(act, *arguments):
+    """False for an error of ours."""
+    try:
+        return act(*arguments)
+    except ProviderError:
+        return False
+
+
 @pytest.mark.few(6)
 @pytest.mark.parametrize(("harness", "field"), CASES)
 def test_every_odd_answer_ends_in_an_error_of_ours(harness, root, field):
     part = harness.limits.part_bytes
-    (root.tmp / "file").write_bytes(bytes(2 * part + 1))
-    (root.tmp / "small").write_bytes(b"small")
+    file, small, target = (root.tmp / name for name in ("file", "small", "target"))
     resumed = UploadRequest(key="z", size_bytes=2 * part, part_size_bytes=part)
     begun = root.connect(max_retries=0)
     session = begun.open_upload(resumed)
@@ -100,13 +107,13 @@ def test_every_odd_answer_ends_in_an_error_of_ours(harness, root, field):
     versions = {"delete_versions": True} if harness.service == "backblaze" else {}
     acts: tuple[Any, ...] = (
         *(methodcaller(name) for name in PLAIN), keys, methodcaller("scan", "", delimiter="/"),
-        methodcaller("pending_uploads", "z"), methodcaller("download", "x", root.tmp / "target"),
-        methodcaller("upload", root.tmp / "file", "y"), methodcaller("upload", root.tmp / "small", "s"),
+        methodcaller("pending_uploads", "z"),
         lambda provider: provider.open_upload(resumed, token=token).confirmed(),
-        methodcaller("remove", "x"), methodcaller("remove_many", ["d/e"]),
     )  # fmt: skip
     for number, edit in enumerate(edits(harness.service, field)):
-        root.plant({"x": b"1", "d/e": b"22"})
+        root.plant({"x": b"%d" % number, "d/e": b"22"})
+        file.write_bytes(b"%d" % (number % 10) * (2 * part + 1))
+        small.write_bytes(b"small %d" % number)
         if harness.capabilities.real_folders:
             root.make_folder(f"empty{number}")
         rule = root.wired.fault(hostile.odd(edit), when=lambda seen: seen.method != "HEAD", times=None)
@@ -114,6 +121,14 @@ def test_every_odd_answer_ends_in_an_error_of_ours(harness, root, field):
         for act in acts:
             with contextlib.suppress(ProviderError):
                 act(provider)
+        if result_of(provider.download, "x", target):
+            assert target.read_bytes() == b"%d" % number, edit
+        sent = {key: path for key, path in (("y", file), ("s", small)) if result_of(provider.upload, path, key)}
+        gone = {"x"} if result_of(provider.delete, "x") else set()
+        gone |= {"d/e"} if result_of(provider.remove_many, ["d/e"]) == {} else set()
+        stored = root.stored()
+        assert {key: stored.get(key) for key in sent} == {key: path.read_bytes() for key, path in sent.items()}, edit
+        assert not stored.keys() & gone, edit
         with contextlib.suppress(ProviderError):
             provider.remove(f"empty{number}/")
         assert rule.hits
