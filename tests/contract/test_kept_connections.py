@@ -117,6 +117,29 @@ def test_a_store_request_is_sent_again_only_if_repeating_is_harmless(harness, ro
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
+def test_a_part_is_sent_again_only_if_repeating_is_harmless(harness, root, death):
+    provider, counts = counting(root, max_retries=0)
+    upload(provider, source(root.tmp, content(10)), "first")
+    root.wired.wait_idle()
+    root.wired.forget()
+    counts.clear()
+    data, second = content(3 * harness.limits.part_bytes), harness.requests.send_part(1)
+    rule = root.wired.fault(DEATHS[death], second)
+    again = harness.service in STORES_BY_PUT
+    if again:
+        upload(provider, source(root.tmp, data), "x")
+        assert root.stored()["x"] == data
+    else:
+        with pytest.raises(Transient):
+            upload(provider, source(root.tmp, data), "x")
+        assert "x" not in root.stored()
+    assert rule.hits == 1
+    assert root.wired.count(second) == (2 if again else 1)
+    assert sum(counts.values()) == root.wired.count()
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
 def test_the_upload_loop_still_stores_it(harness, root, death):
     provider, _ = counting(root, max_retries=1)
     upload(provider, source(root.tmp, content(10)), "first")

@@ -31,6 +31,10 @@ def gets(harness):
     return lambda request: harness.requests.read(request) and request.method != "HEAD"
 
 
+def first_byte(harness):
+    return lambda request: gets(harness)(request) and request.headers.get("range") == "bytes=0-0"
+
+
 def no_total(reply: Reply) -> Reply:
     return hostile.respelt("Content-Range", lambda reported: f"{reported.partition('/')[0]}/*")(reply)
 
@@ -97,6 +101,17 @@ def test_each_request_for_a_length_is_counted(harness, root, ranges):
     assert len(counted) == root.wired.count()
 
 
+@WITH_HEADS
+def test_the_body_of_an_object_whose_length_was_requested_is_broken_off(harness, root):
+    """The server ignores Range and would send a gigabyte. Reading on would meet the early end of this answer."""
+    root.plant({"x": DATA})
+    root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    begins = hostile.odd(whole_object, hostile.having("Content-Length", str(2**30)))
+    rule = root.wired.fault(begins, first_byte(harness), times=None)
+    assert root.connect(max_retries=0).stat("x").size_bytes == 2**30
+    assert rule.hits == 1
+
+
 def whole_object(reply: Reply) -> Reply:
     """The answer of a server that ignores Range."""
     return replace(reply, status=200).holding(DATA).without("Content-Range") if reply.header("Content-Range") else reply
@@ -123,10 +138,6 @@ def test_the_listed_size_of_another_version_is_ignored(harness, root):
     other = hostile.odd(hostile.replaced(etag, etag[:-1] + ("0" if etag[-1] != "0" else "1")))
     root.wired.fault(other, harness.requests.listing, times=None)
     assert "does not report the object's size" in refused(root).message
-
-
-def first_byte(harness):
-    return lambda request: gets(harness)(request) and request.headers.get("range") == "bytes=0-0"
 
 
 @WITH_HEADS
