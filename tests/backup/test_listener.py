@@ -76,26 +76,32 @@ def _connected(paths: Paths) -> socket.socket | None:
         return None
 
 
-class NoDescriptors:
+class Troubled:
     """A listening socket that cannot accept connections for a while."""
 
-    def __init__(self, real: socket.socket) -> None:
+    def __init__(self, real: socket.socket, number: int) -> None:
         self.real = real
+        self.number = number
         self.refused = 0
 
     def accept(self) -> Any:
         if self.refused < 3:
             self.refused += 1
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            raise OSError(self.number, os.strerror(self.number))
         return self.real.accept()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
 
-def test_it_accepts_connections_again_once_there_are_descriptors(listener: Listener, paths: Paths) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EINVAL],
+    ids=lambda number: errno.errorcode[number],
+)
+def test_it_accepts_connections_again_after_any_error(listener: Listener, paths: Paths, number: int) -> None:
     assert answers(paths)
-    troubled = NoDescriptors(listener._socket)
+    troubled = Troubled(listener._socket, number)
     listener._socket = troubled  # type: ignore[assignment]
     assert answers(paths)  # the call that already waits, then those that fail
     assert answers(paths)
