@@ -12,6 +12,7 @@ from providers.contract.aged_facts import MAX_AGE_S
 from providers.contract.context import FactsInMemory, ProviderContext
 from providers.contract.upload import UploadRequest
 from providers.errors import InvalidName, ProviderError
+from providers.http import mended_xml
 from tests.providers.s3_stub import error, stub
 
 
@@ -159,13 +160,28 @@ def test_bytes_that_are_not_text_are_kept():
 
 
 @pytest.mark.parametrize(
-    "body", ["<ListBucketResult><Contents><Key>a", "<ListBucketResult>", "<ListBucketResult><Contents>"]
+    "body",
+    [
+        "<ListBucketResult><Contents><Key>a",
+        "<ListBucketResult>",
+        "<ListBucketResult><Contents>",
+        '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><ListBucketResult><Contents><Key>&x;</Key></Contents>',
+        "<?xml version='1.0'?><!-- a > b --><s:ListBucketResult xmlns:s='s'><s:Contents>",
+    ],
 )
 def test_a_listing_that_cannot_be_read_does_not_blame_the_address(body):
     with stub(lambda *_: (200, {}, body.encode())) as running, pytest.raises(ProviderError) as caught:
         running.provider().scan()
     assert caught.value.kind == "integrity"
     assert "endpoint_url" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.timeout(60)
+def test_a_broken_listing_takes_no_longer_than_its_length():
+    """Parsing holds the interpreter: quadratic time would stop the transfers of every provider."""
+    for body in (b"<Key>" * 200_000, b"<!-- -->" * 200_000, (b"<Key>" * 400 + b"</Contents><Contents>") * 400):
+        assert mended_xml.parsed(b"<ListBucketResult>" + body) is None
+        assert not mended_xml.begins_as(body, "ListBucketResult")
 
 
 def test_facts_about_a_server_expire_and_are_tested_again():
