@@ -150,7 +150,7 @@ def test_an_unreadable_note_is_ignored(local: Paths, content: bytes) -> None:
     assert state(local) is InstanceState.FAILING
 
 
-def test_a_refused_credential_has_no_check_mark(paths: Paths) -> None:
+def test_a_refused_credential_has_no_check_mark(cli: Cli, paths: Paths) -> None:
     settings = {"type": "aws_s3", "enabled": True, "container": "b", "access_key": "AK", "region": "eu-central-1"}
     paths.config_dir.mkdir(parents=True)
     credentials = {"s3": {"username": "AK", "fields": ["password"], "revision": "1"}}
@@ -161,6 +161,8 @@ def test_a_refused_credential_has_no_check_mark(paths: Paths) -> None:
     answers.note(paths, "s3", AnswerSource.LOOK, REVOKED)
     (fact,) = credential_list.credentials(paths)
     assert fact.state is CredentialState.REFUSED
+    _, row = cli("credentials", "list").out.splitlines()
+    assert row.split()[:2] == ["s3", "refused"]
 
 
 def test_a_key_that_the_server_no_longer_accepts_shows_everywhere(cli: Cli, paths: Paths, moto_s3: S3Server) -> None:

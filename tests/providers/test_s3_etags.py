@@ -152,24 +152,31 @@ def test_a_weak_etag_is_not_a_checksum():
 
 def test_a_service_without_etags_is_reported_at_setup_and_nothing_is_left_there():
     class Bare(Store):
-        """Answers everything that a check needs, without any ETag."""
+        """Answers everything that a check needs, without any ETag. A delete removes the object of that name alone."""
+
+        def __init__(self) -> None:
+            super().__init__("")
+            self.data = None
+            self.stored: set[str] = set()
 
         def __call__(self, method, path, headers, body):
+            key = path.partition("?")[0]
+            if method == "PUT":
+                self.stored.add(key)
             if method == "DELETE":
-                self.data = None
+                self.stored.discard(key)
             if "list-type" in path:
                 return 200, {}, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
             return super().__call__(method, path, headers, body)
 
-    store = Bare("")
-    store.data = None
+    store = Bare()
     with stub(store) as server:
         failure = server.provider(max_retries=0).probe().failure
         assert failure is not None
         assert (failure.kind, failure.code) == ("unsupported", "no_etag")
         assert "no ETag" in failure.message
         assert "PUT" in [method for method, *_ in server.seen]
-    assert store.data is None, "the probe was left behind"
+    assert store.stored == set(), "the probe was left behind"
 
 
 def test_a_part_without_an_etag_is_reported_before_the_completion():

@@ -39,6 +39,7 @@ async def test_the_store_is_shown_with_what_it_protects_against(size: tuple[int,
         ),
         CredentialFact(key="shared", instances=("one", "two"), state=CredentialState.EXPIRING, expires_at=now + 9e4),
         CredentialFact(key="gone", instances=("backblaze",), state=CredentialState.MISSING),
+        CredentialFact(key="revoked", instances=("revoked",), state=CredentialState.REFUSED, fields=("password",)),
         CredentialFact(key="evil\x1b[2J[/]", instances=(), state=CredentialState.EXPIRED, expires_at=now - 9e5),
     ]
     app = console(core, ScriptedQuestions())
@@ -49,7 +50,8 @@ async def test_the_store_is_shown_with_what_it_protects_against(size: tuple[int,
         await sees(pilot, "✔ yes      protects against stolen files", "· no       protects against root")
         await sees(pilot, "· no       protects against other processes of yours")
         await sees(pilot, "✔ aws_s3", "3 min ago", "▲ shared", "one, two", "expires", "✖ gone", "missing · r sets it")
-        await sees(pilot, r"evil\x1b[2J[/]", "expired", "3 credentials · 1 missing")
+        await sees(pilot, "✖ revoked", "refused by the serv", r"evil\x1b[2J[/]", "expired")
+        await sees(pilot, "4 credentials · 1 missing")
         assert KIT_CANARY not in screen_text(app)
         await pilot.press("escape")
         await sees(pilot, "Bandwidth")
