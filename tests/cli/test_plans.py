@@ -8,12 +8,15 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.plan_words import show_plan
+from backup.journal import Journal, jobs
 from backup.model.transfers import Conflicts
 from backup.queries import plans
 from backup.system.paths import Paths
@@ -138,6 +141,28 @@ def test_rules_hold_if_the_scan_looks_again(cli: Cli, paths: Paths, tree: Path, 
     assert up.code == 0, up.err
     assert up.json()["job"]["ruled_out"] == 1
     assert stored(paths) == ["top/a.txt", "top/b.tmp", "top/sub/c.txt"]
+
+
+def test_one_file_system_holds_in_the_plan_and_is_kept_with_the_job(
+    cli: Cli, paths: Paths, tree: Path, monkeypatch: pytest.MonkeyPatch
+):
+    really = os.stat
+
+    def stat(path: Any, **how: Any) -> Any:
+        facts = really(path, **how)
+        if path != b"cache":
+            return facts
+        fields = {name: getattr(facts, name) for name in dir(facts) if name.startswith("st_")}
+        return SimpleNamespace(**fields | {"st_dev": facts.st_dev + 1})
+
+    monkeypatch.setattr("backup.files.tree.os.stat", stat)
+    up = cli("upload", str(tree), "--one-file-system", "--json")
+    assert up.code == 0, up.err
+    assert up.json()["plan"]["ruled_out"] == 1
+    assert stored(paths) == ["top/a.txt", "top/b.tmp", "top/sub/c.txt"]
+    assert cli("upload", str(tree), "--json").json()["plan"]["ruled_out"] == 0
+    with Journal(paths.journal_file) as journal, journal.look() as db:
+        assert [jobs.job(db, number).order.selection.one_file_system for number in (1, 2)] == [True, False]
 
 
 def test_rules_that_leave_out_everything_are_an_error(cli: Cli, tree: Path):
