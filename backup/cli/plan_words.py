@@ -92,7 +92,8 @@ def show_plan(output: Output, plan: TransferPlan) -> None:
         where = "this disk cannot hold them"
         if plan.kind is JobKind.UPLOAD:
             where = f"{plan.instance} cannot hold the name"
-        output.line(f"will be refused, because {where}: {count(plan.unstorable, 'file')}: {names}")
+        kinds = ("file or folder", "files and folders") if plan.unstorable_folders else ("file",)
+        output.line(f"will be refused, because {where}: {count(plan.unstorable, *kinds)}: {names}")
         output.line(f"  why: {plan.unstorable_why}")
     if plan.clashes:
         names = listed(plan.clashing_names, of=plan.clashes)

@@ -217,6 +217,12 @@ def test_refused_names_are_not_a_difference(cli: Cli, tmp_path: Path):
     document = up.json()
     plan = document["plan"]
     assert (plan["files"], plan["unstorable"], plan["unstorable_folders"]) == (1, 2, 1)
+    shown = cli("upload", str(tmp_path / "d"), "--dry-run").out
+    assert "will be refused, because local cannot hold the name: 2 files and folders: d/" in shown
+    assert f"  why: {plan['unstorable_why']}\n" in shown
+    (tmp_path / "d" / "sub" / reserved).rmdir()
+    shown = cli("upload", str(tmp_path / "d"), "--dry-run").out
+    assert f"will be refused, because local cannot hold the name: 1 file: d/{reserved}\n" in shown
     assert document["job"]["error"] is None
     assert {item["key"].rpartition("/")[0] for item in document["failed"]} == {"d", "d/sub"}
 
