@@ -108,7 +108,7 @@ def test_ignored_metadata_is_reported_if_the_listing_has_it(tree, tmp_path):
     plan = plans.download(provider, "local", ["/"], tmp_path / "to", CancelToken())
     assert plan.owned == 1
     assert "does not restore owner, group or special bits of 1 file; see --owner" in summary(plan)
-    assert "o restores these" in shown(plan)["left aside"]
+    assert "o restores these" in shown(plan)["left out"]
 
 
 def test_invalid_metadata_is_counted_at_the_end(bench: Workbench, moto_s3: S3Server, bucket: str, tmp_path: Path):
