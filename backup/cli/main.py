@@ -163,15 +163,26 @@ def _explain(error: Exception) -> int:
     from backup.cli import diagnostics
     from backup.system.paths import Paths
     from backup.system.terminal import OutputFailed
-    from providers.errors import ProviderError
+    from providers.errors import NotFound, ProviderError
 
     if isinstance(error, OutputFailed):
         _write_nowhere()
         return diagnostics.output_failed(error)
     if isinstance(error, ProviderError):
         return diagnostics.report(error)
+    if isinstance(error, FileNotFoundError) and not _has_current_folder():
+        gone = NotFound("the current folder no longer exists", hint="Change to another folder, or give full paths.")
+        return diagnostics.report(gone)
     try:
         logs = str(Paths.default().logs_dir)
     except ProviderError:
         logs = "the state folder"
     return diagnostics.unexpected(error, logs)
+
+
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True

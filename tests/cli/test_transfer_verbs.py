@@ -345,3 +345,17 @@ def test_ctrl_c_while_queueing_says_where_to_look(cli: Cli, tmp_path: Path, monk
     result = cli("upload", str(tmp_path / "file"))
     assert result.code == ExitCode.INTERRUPTED
     assert "transfers list" in result.err
+
+
+def test_a_current_folder_that_is_gone_is_named(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_bytes(b"1")
+    assert cli("upload", str(tmp_path / "file")).code == 0
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for command in (("download", "file", "--to", "here"), ("upload", "file")):
+        result = cli(*command)
+        assert result.code == ExitCode.NOT_FOUND
+        assert "the current folder no longer exists" in result.err
+    assert cli("download", "file", "--to", str(tmp_path / "there")).code == 0
