@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -151,9 +152,11 @@ def seconds_from_json(value: object, longest_s: float) -> float | None:
 
 
 def http_date(value: str) -> float | None:
-    """Seconds since the epoch; None if it is not a date."""
+    """Seconds since the epoch; None if it is not a date. HTTP knows no zone but GMT, so one that names none is GMT too
+    (RFC 9110, section 5.6.7: asctime)."""
     try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
+        found = email.utils.parsedate_to_datetime(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError, OSError, IndexError):
         return None
 

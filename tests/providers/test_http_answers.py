@@ -7,6 +7,7 @@ import io
 import itertools
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,7 @@ from providers.aws_s3.provider import S3Provider
 from providers.contract.context import ProviderContext
 from providers.contract.upload import UploadRequest
 from providers.errors import PermissionDenied, ProviderError, Transient, Unsupported
+from providers.http import errors
 from tests.servers.raw_http import RawAnswer, RawServer, reply
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nContent-Length: 7\r\n\r\n"
@@ -438,3 +440,25 @@ def test_a_status_outside_200_to_299_is_never_success(status):
         for act in (lambda: provider.remove("x"), lambda: put(provider, b"data"), provider.scan):
             with pytest.raises(ProviderError):
                 act()
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sun, 22 Nov 2026 10:00:00 GMT",
+        "Sun, 22 Nov 2026 10:00:00 -0000",
+        "Sunday, 22-Nov-26 10:00:00 GMT",
+        "Sun Nov 22 10:00:00 2026",
+    ],
+)
+def test_a_date_is_in_gmt_whatever_the_zone_of_this_machine(in_tokyo: None, text: str) -> None:
+    assert errors.http_date(text) == 1795341600.0
