@@ -10,6 +10,7 @@ import pytest
 from providers.contract import attributes
 from providers.contract.attributes import Attributes, Restoring
 from providers.errors import PermissionDenied
+from providers.local.provider import LocalProvider
 from providers.remedies import Action, Remedy
 
 FILE = stat.S_IFREG
@@ -64,6 +65,30 @@ def test_a_value_that_is_not_text_is_ignored(value):
 def test_a_folder_has_the_mode_of_a_folder():
     assert Attributes.parse({"mode": "40700"}, folder=True).mode == stat.S_IFDIR | 0o700
     assert Attributes.parse({"mode": "100700"}, folder=True) == Attributes(ignored=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b'{"mode": "40750", "uid": "5"}', Attributes(mode=stat.S_IFDIR | 0o750, uid=5)),
+        (b'{"mode": "100750", "uid": "5"}', Attributes(uid=5, ignored=1)),
+        (b'{"mode": 16888, "gid": "-1"}', Attributes(ignored=2)),
+        (b"", Attributes()),
+        (b"\xff\xfe", Attributes()),
+        (b'"40750"', Attributes()),
+        (b'["mode"]', Attributes()),
+        (b"[" * 1000, Attributes()),
+        (b'{"mode": "40750"' + b" " * 1024 + b"}", Attributes()),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_odd_attributes_beside_a_folder_on_disk_are_ignored(tmp_path, monkeypatch, value, found):
+    (tmp_path / "d" / "empty").mkdir(parents=True)
+    monkeypatch.setattr(os, "getxattr", lambda *_: value)
+    provider = LocalProvider({"container": str(tmp_path)})
+    assert provider.stat("d/empty/").attributes == found
+    assert {file.key: file.attributes for file in provider.scan("d/").files}["d/empty/"] == found
+    provider.close()
 
 
 def test_written_attributes_are_read_back(tmp_path):
