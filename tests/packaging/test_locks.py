@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from tests.packaging.test_pythons import said_to_be_tested
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.lock", "requirements-test.lock")
@@ -56,7 +64,61 @@ def test_the_requirements_of_the_project_are_locked():
     assert "pytest" not in pins("requirements.lock")
 
 
-def test_linux_and_macos_are_both_supported():
-    """Packages with machine code have hashes of wheels for several platforms."""
-    compiled = next(entry for entry in entries("requirements.lock") if entry.startswith("msgspec=="))
-    assert compiled.count("--hash=") > 10
+def environment(python: str, system: str) -> dict[str, str]:
+    """The variables of environment markers for CPython on a common machine."""
+    machine, name = ("x86_64", "Linux") if system == "linux" else ("arm64", "Darwin")
+    return {
+        "implementation_name": "cpython", "implementation_version": f"{python}.0", "os_name": "posix",
+        "platform_machine": machine, "platform_python_implementation": "CPython", "platform_system": name,
+        "python_full_version": f"{python}.0", "python_version": python, "sys_platform": system,
+    }  # fmt: skip
+
+
+def needed(required: Requirement, where: dict[str, str], extras: Iterable[str] = ()) -> bool:
+    return required.marker is None or any(required.marker.evaluate({**where, "extra": e}) for e in {"", *extras})
+
+
+def asked_for(name: str) -> list[Requirement]:
+    """What the project itself requires, and for the test lock what its tests do."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tests = project["dependency-groups"]["test"] if name == "requirements-test.lock" else []
+    return [Requirement(item) for item in (*project["project"]["dependencies"], *tests)]
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("python", said_to_be_tested())
+@pytest.mark.parametrize("name", LOCKS)
+def test_each_tested_python_gets_every_package_that_is_needed(name: str, python: str, system: str):
+    where = environment(python, system)
+    locked = [Requirement(entry.partition("--hash")[0]) for entry in entries(name)]
+    chosen = {canonicalize_name(each.name): each.specifier for each in locked if needed(each, where)}
+    pending, seen = [(each, "the project") for each in asked_for(name) if needed(each, where)], set()
+    while pending:
+        required, by = pending.pop()
+        package = canonicalize_name(required.name)
+        assert package in chosen, f"{package}, which {by} needs, is not locked for Python {python}"
+        (pin,) = chosen[package]
+        assert required.specifier.contains(pin.version, prereleases=True), f"{package} {pin.version} is wrong for {by}"
+        if (package, *sorted(required.extras)) in seen:
+            continue
+        seen.add((package, *sorted(required.extras)))
+        with contextlib.suppress(metadata.PackageNotFoundError):  # it belongs to another Python or system
+            found = metadata.distribution(package)
+            assert SpecifierSet(found.metadata["Requires-Python"] or "").contains(f"{python}.0"), package
+            more = map(Requirement, found.requires or ())
+            pending += [(each, package) for each in more if needed(each, where, required.extras)]
+    assert len(seen) > 10
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_packages_with_machine_code_are_locked_with_a_wheel_for_each_tested_python(name: str):
+    """Counted, since a lock names no files: one each for Linux on two processors and macOS, and the source."""
+    compiled: list[str] = []
+    for entry in entries(name):
+        package = re.split(r"[=\[]", entry)[0]
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            tags = re.findall(r"^Tag: (\S+)", metadata.distribution(package).read_text("WHEEL") or "", re.MULTILINE)
+            own = [tag for tag in tags if re.match(r"cp\d+-cp\d+-", tag)]
+            compiled += [package] if own else []
+            assert not own or entry.count("--hash=") >= 3 * len(said_to_be_tested()) + 1, package
+    assert "msgspec" in compiled
