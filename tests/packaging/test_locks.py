@@ -104,7 +104,7 @@ def test_each_tested_python_gets_every_package_that_is_needed(name: str, python:
         seen.add((package, *sorted(required.extras)))
         with contextlib.suppress(metadata.PackageNotFoundError):  # it belongs to another Python or system
             found = metadata.distribution(package)
-            assert SpecifierSet(found.metadata.json.get("requires_python", "")).contains(f"{python}.0"), package
+            assert SpecifierSet(str(found.metadata.json.get("requires_python", ""))).contains(f"{python}.0"), package
             more = map(Requirement, found.requires or ())
             pending += [(each, package) for each in more if needed(each, where, required.extras)]
     assert len(seen) > 10
