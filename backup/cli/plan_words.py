@@ -92,8 +92,9 @@ def show_plan(output: Output, plan: TransferPlan) -> None:
         where = "this disk cannot hold them"
         if plan.kind is JobKind.UPLOAD:
             where = f"{plan.instance} cannot hold the name"
-        kinds = ("file or folder", "files and folders") if plan.unstorable_folders else ("file",)
-        output.line(f"will be refused, because {where}: {count(plan.unstorable, *kinds)}: {names}")
+        files, folders = plan.unstorable - plan.unstorable_folders, plan.unstorable_folders
+        kinds = " and ".join(count(number, kind) for number, kind in ((files, "file"), (folders, "folder")) if number)
+        output.line(f"will be refused, because {where}: {kinds}: {names}")
         output.line(f"  why: {plan.unstorable_why}")
     if plan.clashes:
         names = listed(plan.clashing_names, of=plan.clashes)

@@ -218,7 +218,7 @@ def test_refused_names_are_not_a_difference(cli: Cli, tmp_path: Path):
     plan = document["plan"]
     assert (plan["files"], plan["unstorable"], plan["unstorable_folders"]) == (1, 2, 1)
     shown = cli("upload", str(tmp_path / "d"), "--dry-run").out
-    assert "will be refused, because local cannot hold the name: 2 files and folders: d/" in shown
+    assert "will be refused, because local cannot hold the name: 1 file and 1 folder: d/" in shown
     assert f"  why: {plan['unstorable_why']}\n" in shown
     (tmp_path / "d" / "sub" / reserved).rmdir()
     shown = cli("upload", str(tmp_path / "d"), "--dry-run").out

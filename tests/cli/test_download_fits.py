@@ -81,7 +81,8 @@ def test_an_object_that_does_not_fit_is_in_the_plan_and_fails(
     dry = cli(*arguments, "--dry-run")
     assert dry.code == ExitCode.OK, dry.err
     assert "download 1 file" in dry.out
-    assert f"will be refused, because this disk cannot hold them: 1 file: {key}"[:120] in dry.out
+    kind = "folder" if key.endswith("/") else "file"
+    assert f"will be refused, because this disk cannot hold them: 1 {kind}: {key}"[:120] in dry.out
     assert words in dry.out
     assert sorted(back.rglob("*")) == before, "a plan writes nothing"
     done = cli(*arguments, "--json")
