@@ -46,7 +46,7 @@ class AnswerSource(StrEnum):
 
 
 class LastAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """`fingerprint` is of the settings in use when the service answered (`backup.config.fingerprint`)."""
+    """`fingerprint` is of the settings in use when the service answered (`backup.config.file.fingerprint`)."""
 
     at: float
     fingerprint: str
