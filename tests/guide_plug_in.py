@@ -60,7 +60,11 @@ class AcmeProvider(BaseProvider):
         for path in self.root.rglob("*"):
             name = str(path.relative_to(self.root))
             if path.is_file() and name.startswith(prefix) and len(found) < max_files:
-                found.append({"name": name, "size": path.stat().st_size, "modified": path.stat().st_mtime})
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue  # deleted meanwhile
+                found.append({"name": name, "size": status.st_size, "modified": status.st_mtime})
         return found
 
     def delete(self, remote_name: str) -> bool:
