@@ -165,6 +165,8 @@ class SavedUpload(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of unfinished uploads of this key that existed before ours: never adopted, never removed."""
     token: dict[str, Any] | None = None
     receipts: tuple[PartReceipt, ...] = ()
+    begun_twice: bool = False
+    """An earlier attempt may have begun a session too, whose token was lost: to be removed once the upload is done."""
 
 
 class Checkpoint(Protocol):

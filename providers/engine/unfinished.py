@@ -99,7 +99,7 @@ def abandon(provider: Storage, checkpoint: Checkpoint, cancel: CancelToken) -> N
         return
     if saved.token:
         _abort(provider, saved, saved.token, cancel)
-    else:
+    if not saved.token or saved.begun_twice:
         remove_strays(provider, saved, cancel)
     checkpoint.clear()
 

@@ -180,14 +180,14 @@ class _Upload:
             return None
         if saved.source == self._source and saved.request.key == self._key:
             if saved.token is not None:
+                self._begun_twice = saved if saved.begun_twice else None
                 return saved
             self._unanswered = saved
             token = unfinished.newest(self._provider, saved, self._cancel, file=self._file)
             if token is not None:
                 self._begun_twice = saved
                 return msgspec.structs.replace(saved, token=token)
-            self._checkpoint.clear()
-            return None
+            return None  # kept until the next intent replaces it: its request may still reach the service
         _LOG.info("%s is not the file that was begun; starting again", self._file.path)
         unfinished.abandon(self._provider, self._checkpoint, self._cancel)
         return None
@@ -254,7 +254,8 @@ class _Upload:
             session = self._begin(saved)
         self._may_be_lost = session.token is not None
         if self._checkpoint and session.token is not None:
-            self._checkpoint.save(msgspec.structs.replace(saved, token=session.token, receipts=()))
+            twice = self._begun_twice is not None
+            self._checkpoint.save(msgspec.structs.replace(saved, token=session.token, receipts=(), begun_twice=twice))
         return session
 
     def _begin(self, saved: SavedUpload) -> UploadSession:
@@ -269,7 +270,7 @@ class _Upload:
 
         session = self._retrying(once)
         perhaps = tries > 1 or self._unanswered is not None
-        self._begun_twice = saved if perhaps and session.token is not None else None
+        self._begun_twice = saved if perhaps and session.token is not None else self._unanswered
         return session
 
     # Sending

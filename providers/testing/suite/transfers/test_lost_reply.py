@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from providers.errors import ProviderError
 from providers.testing.faults import Fault
 from providers.testing.harness import Harness, Root
-from providers.testing.needs import WIRED
+from providers.testing.needs import WIRED, needs, resumes
 from providers.testing.support import Memory, content, source
 from providers.testing.transfers import download, keys, upload
 
@@ -115,3 +116,27 @@ def test_lost_reply_to_a_read(harness: Harness, root: Root) -> None:
         assert keys(provider) == {"x"}
         download(provider, "x", root.tmp / "target")
         assert rule.hits == 1
+
+
+@WIRED
+@needs(resumes)
+def test_a_session_with_a_lost_token_is_removed_by_the_process_that_completes_the_upload(
+    harness: Harness, root: Root
+) -> None:
+    """Three processes: one loses the answer, one stops midway through a session of its own, one completes that."""
+    part = harness.limits.part_bytes
+    data = content(3 * part)
+    path, memory, wire = source(root.tmp, data), Memory(), harness.requests
+    lost = root.wired.fault(Fault.lost_reply(), when=wire.begin)
+    with pytest.raises(ProviderError):
+        upload(root.connect(max_retries=0), path, "x", checkpoint=memory)
+    assert lost.hits == 1
+    broken = root.wired.fault(Fault.refuse(), when=wire.send_part(2), times=None)
+    with pytest.raises(ProviderError):
+        upload(root.connect(max_retries=0), path, "x", checkpoint=memory)
+    assert broken.hits
+    broken.release()
+    upload(root.connect(), path, "x", checkpoint=memory)
+    assert root.stored() == {"x": data}
+    assert len(root.leftovers()) <= (0 if harness.limits.lists_unfinished else 1)
+    assert memory.load() is None
