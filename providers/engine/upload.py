@@ -291,8 +291,7 @@ class _Upload:
             self._on_verify()
         remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))
         self._committed = True
-        if self._begun_twice:  # an earlier attempt may have reached the service after our check
-            unfinished.remove_strays(self._provider, self._begun_twice, self._cancel)
+        self._remove_strays()
         if self.only_if_absent:
             self.replaces = False
         try:
@@ -303,6 +302,11 @@ class _Upload:
             self._discard(session)
             raise
         return self._result(remote, local, reached, resumed_bytes)
+
+    def _remove_strays(self) -> None:
+        """An earlier attempt may have reached the service after our check."""
+        if self._begun_twice:
+            unfinished.remove_strays(self._provider, self._begun_twice, self._cancel)
 
     def _discard(self, session: UploadSession) -> None:
         try:
@@ -342,6 +346,7 @@ class _Upload:
         reached = stored.proved(self._provider, remote, local, self._cancel)
         if reached is None:
             return None
+        self._remove_strays()
         self._committed = True
         if self.only_if_absent:
             self.replaces = False

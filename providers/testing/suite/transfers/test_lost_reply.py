@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from providers.errors import ProviderError
-from providers.testing.faults import Fault
+from providers.testing.faults import Fault, SeenRequest
 from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, needs, resumes
 from providers.testing.support import Memory, content, source
@@ -120,10 +122,12 @@ def test_lost_reply_to_a_read(harness: Harness, root: Root) -> None:
 
 @WIRED
 @needs(resumes)
+@pytest.mark.parametrize("committed", [False, True])
 def test_a_session_with_a_lost_token_is_removed_by_the_process_that_completes_the_upload(
-    harness: Harness, root: Root
+    harness: Harness, root: Root, committed: bool
 ) -> None:
-    """Three processes: one loses the answer, one stops midway through a session of its own, one completes that."""
+    """Three processes: one loses the answer, one stops midway through or right after a session of its own, one
+    completes that."""
     part = harness.limits.part_bytes
     data = content(3 * part)
     path, memory, wire = source(root.tmp, data), Memory(), harness.requests
@@ -131,10 +135,18 @@ def test_a_session_with_a_lost_token_is_removed_by_the_process_that_completes_th
     with pytest.raises(ProviderError):
         upload(root.connect(max_retries=0), path, "x", checkpoint=memory)
     assert lost.hits == 1
-    broken = root.wired.fault(Fault.refuse(), when=wire.send_part(2), times=None)
-    with pytest.raises(ProviderError):
+    seen: list[bool] = []
+
+    def after_commit(request: SeenRequest) -> bool:
+        known = bool(seen)
+        if wire.commit(request):
+            seen.append(True)
+        return known
+
+    broken = root.wired.fault(Fault.refuse(), when=after_commit if committed else wire.send_part(2), times=None)
+    with suppress(ProviderError):
         upload(root.connect(max_retries=0), path, "x", checkpoint=memory)
-    assert broken.hits
+    assert seen or broken.hits
     broken.release()
     upload(root.connect(), path, "x", checkpoint=memory)
     assert root.stored() == {"x": data}
