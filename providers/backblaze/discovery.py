@@ -9,7 +9,7 @@ import secrets
 from typing import Any, Final
 
 from providers.backblaze import objects, removal
-from providers.backblaze.account import Account
+from providers.backblaze.client import Account
 from providers.contract.report import PROBE_PREFIX
 from providers.errors import Integrity, ProviderError
 

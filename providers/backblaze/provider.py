@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from providers.backblaze import errors, objects, removal
-from providers.backblaze.account import REALM, Account
+from providers.backblaze.client import REALM, Account
 from providers.backblaze.discovery import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.settings import Settings

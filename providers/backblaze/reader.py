@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from providers.backblaze.account import Account
+from providers.backblaze.client import Account
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.range import HttpRange
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from providers.backblaze.account import Account
+from providers.backblaze.client import Account
 from providers.backblaze.errors import as_documented
 from providers.contract.listing import Trail
 from providers.contract.objects import not_deleted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from providers.backblaze import objects
-from providers.backblaze.account import Account
+from providers.backblaze.client import Account
 from providers.contract.digests import composite
 from providers.contract.listing import Trail
 from providers.contract.objects import RemoteFile

@@ -30,9 +30,9 @@ from providers.filesystem.beneath import DIRECTORY
 from providers.local import disk, folder_attributes
 from providers.local.folder import Folder, open_file
 from providers.local.listing import FolderListing, remote_file
-from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
 from providers.local.settings import Settings
 from providers.local.unfinished import all_unfinished, discard
+from providers.local.uploads import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
 from providers.settings import ProviderSettings
 
 _MAX_PATH_BYTES: Final = 4095

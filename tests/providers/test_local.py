@@ -34,7 +34,7 @@ from providers.errors import (
     Transient,
 )
 from providers.local.provider import LocalProvider
-from providers.local.session import LocalUpload
+from providers.local.uploads import LocalUpload
 from providers.testing.support import FakeTime
 from tests.ordinary_user import as_an_ordinary_user
 
