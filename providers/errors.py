@@ -44,13 +44,19 @@ class ProviderError(Exception):
     end words them itself. `code` is the service's own code (`AccessDenied`, `ENOSPC`) or empty. `kind` is a stable
     identifier for logs, JSON and exit codes.
 
-    Without a hint or remedies of its own, an error has the `cure` and the remedies of its class.
+    Without a hint or remedies of its own, an error has the `cure` and the remedies of its class. A class with a `cure`
+    of its own inherits no remedies: they belong to another error.
     """
 
     kind: ClassVar[str] = "provider"
     retryable: ClassVar[bool] = False
     cure: ClassVar[str] = ""
     remedies: tuple[Remedy, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "cure" in vars(cls) and "remedies" not in vars(cls):
+            cls.remedies = ()
 
     def __init__(
         self,

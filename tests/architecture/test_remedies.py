@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Final
 import msgspec
 import pytest
 
+import backup
 from backup.cli import remedies as verbs
 from backup.cli.main import program
+from backup.credentials.vault_file.errors import WrongPassphrase
 from backup.system.packing import pack, unpack
 from providers.contract.report import ErrorInfo
 from providers.errors import Authentication, InvalidConfiguration, ProviderError
@@ -156,3 +160,18 @@ def test_json_has_the_remedy_in_the_hint_and_no_other_key() -> None:
             {"error": None},
         ]
     }
+
+
+def test_a_fix_of_its_own_is_not_mixed_with_what_helps_against_other_errors() -> None:
+    """An error class that says itself how to fix it offers only the remedies that it names itself."""
+    for module in pkgutil.walk_packages(backup.__path__, "backup."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    classes, mixed = [ProviderError], []
+    while classes:
+        cls = classes.pop()
+        classes += cls.__subclasses__()
+        if "cure" in vars(cls) and cls.remedies != vars(cls).get("remedies", ()):
+            mixed.append(cls.__name__)
+    assert mixed == []
+    assert "set-credentials" not in verbs.advice(WrongPassphrase("it does not open the vault"))
