@@ -37,6 +37,25 @@ class CredentialStoreError(ProviderError):
 
     kind: ClassVar[str] = "credential_store"
     remedies: tuple[Remedy, ...] = (Remedy(Action.SET_CREDENTIALS),)
+    state: ClassVar[StoreState | None] = None
+    """Of the store, where the class alone tells it: then it is the `code`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        remedies: tuple[Remedy, ...] = (),
+        code: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            hint=hint,
+            remedies=remedies,
+            code=code or (self.state.value if self.state else ""),
+            retry_after_s=retry_after_s,
+        )
 
 
 def store_error(state: StoreState, detail: str) -> CredentialStoreError:

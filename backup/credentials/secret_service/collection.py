@@ -22,7 +22,6 @@ from backup.credentials.errors import CredentialStoreError
 from backup.credentials.secret_service.backend import connect
 from backup.model.credentials import StoreState
 from backup.system.bounded import bounded
-from providers.remedies import Remedy
 from providers.secret import Secret
 
 T = TypeVar("T")
@@ -42,19 +41,6 @@ class CollectionError(CredentialStoreError):
 
     kind: ClassVar[str] = "keyring"
     state: ClassVar[StoreState] = StoreState.UNAVAILABLE
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        remedies: tuple[Remedy, ...] = (),
-        code: str = "",
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(
-            message, hint=hint, remedies=remedies, code=code or self.state.value, retry_after_s=retry_after_s
-        )
 
 
 class WrongKeyringPassword(CollectionError):

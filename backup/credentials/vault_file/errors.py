@@ -41,19 +41,6 @@ class VaultError(CredentialStoreError):
     kind: ClassVar[str] = "vault"
     state: ClassVar[StoreState] = StoreState.UNAVAILABLE
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        remedies: tuple[Remedy, ...] = (),
-        code: str = "",
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(
-            message, hint=hint, remedies=remedies, code=code or self.state.value, retry_after_s=retry_after_s
-        )
-
 
 class VaultMissing(VaultError):
     kind = "vault_missing"
