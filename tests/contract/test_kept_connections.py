@@ -93,23 +93,21 @@ def test_a_read_is_sent_again_only_once(harness, root, death):
     assert root.wired.count(harness.requests.read) == (2 if harness.service in READS_BY_GET else 1)
 
 
-@WIRED
-@pytest.mark.parametrize("death", DEATHS)
-def test_a_store_request_is_sent_again_only_if_repeating_is_harmless(harness, root, death):
+def stored_over_a_dying_connection(harness, root, data, death, sends):
+    """Uploads `data` while the connection of a request dies, once that request was written."""
     provider, counts = counting(root, max_retries=0)
     upload(provider, source(root.tmp, content(10)), "first")
     root.wired.wait_idle()
     root.wired.forget()
     counts.clear()
-    sends = harness.requests.send_whole
     rule = root.wired.fault(DEATHS[death], sends)
     again = harness.service in STORES_BY_PUT
     if again:
-        upload(provider, source(root.tmp, content(1000)), "x", replaces=False)
-        assert root.stored()["x"] == content(1000)
+        upload(provider, source(root.tmp, data), "x", replaces=False)
+        assert root.stored()["x"] == data
     else:
         with pytest.raises(Transient):
-            upload(provider, source(root.tmp, content(1000)), "x", replaces=False)
+            upload(provider, source(root.tmp, data), "x", replaces=False)
     assert rule.hits == 1
     assert root.wired.count(sends) == (2 if again else 1)
     assert sum(counts.values()) == root.wired.count()
@@ -117,25 +115,15 @@ def test_a_store_request_is_sent_again_only_if_repeating_is_harmless(harness, ro
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
+def test_a_store_request_is_sent_again_only_if_repeating_is_harmless(harness, root, death):
+    stored_over_a_dying_connection(harness, root, content(1000), death, harness.requests.send_whole)
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
 def test_a_part_is_sent_again_only_if_repeating_is_harmless(harness, root, death):
-    provider, counts = counting(root, max_retries=0)
-    upload(provider, source(root.tmp, content(10)), "first")
-    root.wired.wait_idle()
-    root.wired.forget()
-    counts.clear()
-    data, second = content(3 * harness.limits.part_bytes), harness.requests.send_part(1)
-    rule = root.wired.fault(DEATHS[death], second)
-    again = harness.service in STORES_BY_PUT
-    if again:
-        upload(provider, source(root.tmp, data), "x")
-        assert root.stored()["x"] == data
-    else:
-        with pytest.raises(Transient):
-            upload(provider, source(root.tmp, data), "x")
-        assert "x" not in root.stored()
-    assert rule.hits == 1
-    assert root.wired.count(second) == (2 if again else 1)
-    assert sum(counts.values()) == root.wired.count()
+    data = content(3 * harness.limits.part_bytes)
+    stored_over_a_dying_connection(harness, root, data, death, harness.requests.send_part(1))
 
 
 @WIRED
