@@ -75,10 +75,10 @@ class Child:
 
     def close(self) -> None:
         """End the child: it has 2 s to exit, then it is killed. Its questions raise ConnectionLost. May be called
-        twice."""
+        twice. Returns within twice that: a child that waits for a hung disk ends only when the disk responds."""
         self._over.set()
         self.client.close()
-        self._thread.join()
+        self._thread.join(2 * _LEAVE_LIMIT_S)
 
     def _run(self, theirs: socket.socket, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         try:

@@ -22,7 +22,7 @@ from backup.config.file import edit
 from backup.instances import opening
 from backup.model.transfers import Conflicts, JobKind, Links, Selection
 from backup.model.unfinished import Needed
-from backup.queries import questions
+from backup.queries import child, questions
 from backup.queries.answers import ANSWERS, Questions
 from backup.queries.client import QuestionsClient
 from backup.queries.encoding import from_data, to_data
@@ -555,3 +555,29 @@ def test_an_error_keeps_its_class_and_code(scripted: tuple[QuestionsClient, Path
         assert caught.value.code == "InvalidAccessKeyId"
 
     closing(client, ask)
+
+
+def test_a_child_that_cannot_even_be_killed_does_not_hold_up_the_end(
+    paths: Paths, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that waits for a disk which does not respond: the system ends it only once the disk does."""
+    reaped, waits = threading.Event(), subprocess.Popen.wait
+    monkeypatch.setattr(child, "_LEAVE_LIMIT_S", 0.2)
+
+    def stuck(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise subprocess.TimeoutExpired(process.args, timeout)
+        reaped.wait(60)
+        return waits(process)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", stuck)
+    client = QuestionsClient(paths)
+    assert client.ask(ListPage("local")).files
+    threads = [thread for thread in threading.enumerate() if thread.name == "queries-child"]
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 10
+    reaped.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
